@@ -1,0 +1,236 @@
+"""Every option of a run, resolved, as frozen dataclasses; presets; to and from `run.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from deep_image_blending.errors import InputError
+
+PassName = Literal["first_pass", "second_pass"]
+TERMS = ("gradient", "style", "content", "histogram", "tv")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weight of each loss term; 0 leaves it out."""
+
+    gradient: float = 0.0
+    style: float = 0.0
+    content: float = 0.0
+    histogram: float = 0.0
+    tv: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in TERMS:
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                option = {"gradient": "grad", "histogram": "hist"}.get(name, name)
+                raise InputError(f"--{option}-weight {value} is not a weight; give a number that is 0 or more")
+
+
+@dataclass(frozen=True)
+class PassOptions:
+    """What one pass optimises, and how.
+
+    objective: `normalised` losses (terms are relative, so weights mean the same at every size and for every
+        backbone), or `published`, the WACV 2020 program's.
+    steps: evaluations of the objective. style_layers, content_layer: None for the backbone's own.
+    smoothing: activation smoothing of style features (SWAG). statistics: what style compares.
+    style_from: which part of the target gives the style. colour: weight, inside the content term, of the
+        low-frequency colour. region: optimise the mask's pixels or the whole canvas.
+    levels: resolutions, coarse to fine; 0 lets the object's size decide. tolerance: relative decrease of the
+        objective over ten evaluations below which a level ends early; 0 never does.
+    """
+
+    steps: int
+    weights: Weights
+    backbone: str
+    objective: Literal["normalised", "published"] = "normalised"
+    style_layers: tuple[str, ...] | None = None
+    content_layer: str | None = None
+    smoothing: bool = False
+    statistics: Literal["gram", "covariance"] = "gram"
+    style_from: Literal["whole", "surroundings", "similar"] = "whole"
+    colour: float = 0.0
+    region: Literal["mask", "canvas"] = "mask"
+    line_search: Literal["wolfe", "fixed"] = "wolfe"
+    history: int = 20
+    levels: int = 0
+    tolerance: float = 0.0
+    zero_content: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError(f"--num-steps {self.steps} leaves nothing to do; give 1 or more")
+        if not 1 <= self.history <= 1000:
+            raise InputError(f"--history {self.history} is out of range; give 1 to 1000")
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations that the pass makes.
+
+        The published program steps 20 evaluations at a time until their number exceeds `steps`.
+        """
+        return 20 * (self.steps // 20 + 1) if self.objective == "published" else self.steps
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the object goes.
+
+    ss, ts: longer side to which source (with its mask) and target are rescaled; None keeps them.
+    x, y: vertical and horizontal centre of the source on the canvas, in pixels; None is the canvas's centre.
+    square: rescale to ss×ss and ts×ts whatever the shape, and make the mask hard, as published.
+    grow, feather: pixels by which the mask grows (or shrinks), and over which its edge fades.
+    """
+
+    ss: int | None = None
+    ts: int | None = None
+    x: float | None = None
+    y: float | None = None
+    square: bool = False
+    grow: int = 0
+    feather: float = 0.0
+    fit_mask: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("ss", "ts"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= 100_000:
+                raise InputError(f"--{name} {value} is not a size; give the longer side in pixels, 1 or more")
+        for name in ("x", "y"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"--{name} {value} is not a position; give pixels on the canvas")
+        if not math.isfinite(self.feather) or self.feather < 0:
+            raise InputError(f"--feather {self.feather} is out of range; give pixels, 0 or more")
+
+
+@dataclass(frozen=True)
+class Options:
+    """All options of a run. `init` is noise, paste, poisson or the path of an image."""
+
+    preset: str
+    first: PassOptions
+    second: PassOptions
+    placement: Placement = Placement()
+    init: str = "poisson"
+    seed: int = 0
+    device: str = "cpu"
+    precision: Literal["float32", "bf16"] = "float32"
+    published_input: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Options:
+        """The options that `to_json` gave. Raises InputError where they are not of this version's form."""
+        try:
+            values = dict(stored)
+            for name in ("first", "second"):
+                values[name] = _pass_from_json(values[name])
+            values["placement"] = Placement(**values["placement"])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"run.json has options of another version ({error}); start a new run") from error
+
+    def fingerprint(self, pass_name: PassName) -> str:
+        """A hash of everything that decides a pass's result, except how long it may go on."""
+        relevant = self.to_json()
+        other = "second" if pass_name == "first_pass" else "first"
+        del relevant[other]
+        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
+def _pass_from_json(stored: Mapping[str, Any]) -> PassOptions:
+    values = dict(stored)
+    values["weights"] = Weights(**values["weights"])
+    if values.get("style_layers") is not None:
+        values["style_layers"] = tuple(values["style_layers"])
+    return PassOptions(**values)
+
+
+VGG_STYLE = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+
+PRESETS: Mapping[str, Options] = {
+    "natural": Options(
+        preset="natural",
+        first=PassOptions(
+            steps=60,
+            weights=Weights(gradient=1.0, style=0.02, content=0.5),
+            backbone="embedded",
+            smoothing=True,
+        ),
+        second=PassOptions(
+            steps=60,
+            weights=Weights(style=1.0, content=1.0),
+            backbone="embedded",
+            smoothing=True,
+        ),
+    ),
+    "wacv2020": Options(
+        preset="wacv2020",
+        first=PassOptions(
+            steps=1000,
+            weights=Weights(gradient=1e4, style=1e4, content=1.0, tv=1e-6),
+            backbone="vgg16",
+            objective="published",
+            style_layers=VGG_STYLE,
+            content_layer="relu2_2",
+            region="canvas",
+            line_search="fixed",
+            history=100,
+            levels=1,
+        ),
+        second=PassOptions(
+            steps=1000,
+            weights=Weights(style=1e7, content=1.0),
+            backbone="vgg16",
+            objective="published",
+            style_layers=VGG_STYLE,
+            content_layer="relu2_2",
+            region="canvas",
+            line_search="fixed",
+            history=100,
+            levels=1,
+        ),
+        placement=Placement(ss=300, ts=512, square=True),
+        init="noise",
+        published_input=True,
+    ),
+    "resnet": Options(
+        preset="resnet",
+        first=PassOptions(
+            steps=100,
+            weights=Weights(gradient=1.0, style=0.02, content=0.5),
+            backbone="resnet50",
+            style_layers=("stem", "layer1", "layer2", "layer3", "layer4"),
+            content_layer="layer1",
+        ),
+        second=PassOptions(
+            steps=100,
+            weights=Weights(style=1.0, content=1.0),
+            backbone="vgg16",
+            style_layers=("relu1_2", "relu2_2", "relu3_3"),
+            content_layer="relu2_2",
+        ),
+    ),
+}
+
+
+def preset(name: str) -> Options:
+    """The options of a preset. Raises InputError, with a suggestion, for a name that is none."""
+    if name in PRESETS:
+        return PRESETS[name]
+    import difflib
+
+    close = difflib.get_close_matches(name, PRESETS, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(PRESETS)}"
+    raise InputError(f"unknown preset {name!r}; {hint}")

@@ -1,0 +1,431 @@
+"""The objective of one pass: a weighted sum of losses, as a function of the optimised pixels alone.
+
+Everything constant (guidance field, target statistics, reference features) is computed when an objective is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
+
+from deep_image_blending import losses
+from deep_image_blending.config import PassOptions, Weights
+from deep_image_blending.features import Box, Network, RegionFeatures, union, whole
+
+Moments = Mapping[str, Tensor]
+
+
+class Objective(Protocol):
+    """What the engine minimises."""
+
+    def terms(self, x: Tensor) -> dict[str, Tensor]:
+        """The weighted loss terms (0-dim) at the pixels x (3, n)."""
+        ...
+
+    def picture(self, x: Tensor) -> Tensor:
+        """The blend (1, 3, h, w), 0..255, not clamped."""
+        ...
+
+
+class Pixels:
+    """The pixels that are optimised: those of the mask, or all. `x` is (3, n)."""
+
+    def __init__(self, base: Tensor, chosen: Tensor | None) -> None:
+        """base (1, 3, h, w): the values of the others. chosen (1, 1, h, w): optimised where above 0."""
+        self.base = base
+        self.index = None if chosen is None else torch.nonzero(chosen.flatten() > 0).flatten()
+
+    def gather(self, image: Tensor) -> Tensor:
+        flat = image.reshape(3, -1)
+        return flat.clone() if self.index is None else flat.index_select(1, self.index)
+
+    def scatter(self, x: Tensor) -> Tensor:
+        if self.index is None:
+            return x.reshape(self.base.shape)
+        return self.base.reshape(3, -1).index_copy(1, self.index, x).reshape(self.base.shape)
+
+
+@dataclass(frozen=True)
+class Region:
+    """One cluster of the mask: its pixels and its features, where they vary."""
+
+    box: Box
+    features: RegionFeatures
+    weights: Mapping[str, Tensor]
+    """By tap: the mask resampled to the layer, on the positions that vary, (1, 1, h_l, w_l)."""
+
+
+class NormalisedObjective:
+    """The losses as relative quantities, seen by the blend `B = Z·M + T·(1-M)`, inside the mask only.
+
+    target, source (1, 3, h, w), mask (1, 1, h, w): one window of the scene. reference (1, 3, h, w): the picture
+    whose content is kept. style: the target's second moments by tap. `weights` of 0 leave a term out.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        options: PassOptions,
+        *,
+        source: Tensor,
+        mask: Tensor,
+        target: Tensor,
+        reference: Tensor,
+        style: Moments,
+        style_taps: Sequence[str],
+        content_tap: str,
+        histogram_target: Mapping[str, Tensor] | None = None,
+        log_totals: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.weights = options.weights
+        self.colour = options.colour
+        self.statistics = options.statistics
+        self.mask, self.target = mask, target
+        self.pixels = Pixels(target, mask)
+        self.network = network
+        self.style_taps, self.content_tap = tuple(style_taps), content_tap
+        self.log_totals = log_totals or {}
+        self.area = mask.sum()
+        with torch.no_grad():
+            self._prepare_gradient(source)
+            self._prepare_regions(reference)
+            self.style = {
+                tap: losses.style_statistics(
+                    losses.project_moment(style[tap], network.heads.get(tap)), self.statistics
+                )
+                for tap in (self.style_taps if self.weights.style else ())
+            }
+            self.sorted_targets = dict(histogram_target or {}) if self.weights.histogram else {}
+            self.histogram_energy = {
+                tap: values.square().mean().clamp_min(1e-12) for tap, values in self.sorted_targets.items()
+            }
+            self._prepare_colour(reference)
+
+    def terms(self, x: Tensor) -> dict[str, Tensor]:
+        blend = self.picture(x)
+        weights, found = self.weights, dict[str, Tensor]()
+        if weights.gradient:
+            found["gradient"] = weights.gradient * self._gradient(blend)
+        if weights.style or weights.content or weights.histogram:
+            features = [region.features(_cut(blend, region.box)) for region in self.regions]
+            if weights.style:
+                found["style"] = weights.style * self._style(features)
+            if weights.content:
+                content = self._content(features)
+                if self.colour:
+                    content = content + self.colour * self._colour_shift(blend)
+                found["content"] = weights.content * content
+            if weights.histogram:
+                found["histogram"] = weights.histogram * self._histogram(features)
+        if weights.tv:
+            found["tv"] = weights.tv * losses.total_variation(_cut(blend, self.frame)) / (255 * 3 * self.area)
+        return found
+
+    def picture(self, x: Tensor) -> Tensor:
+        return self.target + self.mask * (self.pixels.scatter(x) - self.target)
+
+    def _prepare_gradient(self, source: Tensor) -> None:
+        size = (self.mask.shape[2], self.mask.shape[3])
+        rows, columns = torch.nonzero(self.mask[0, 0] > 0, as_tuple=True)
+        top, bottom = int(rows.min()), int(rows.max()) + 1
+        left, right = int(columns.min()), int(columns.max()) + 1
+        # One pixel around the mask has a varying Laplacian, and a second one is its neighbour.
+        self.frame = Box(max(0, top - 2), max(0, left - 2), min(size[0], bottom + 2), min(size[1], right + 2))
+        source, mask, target = (_cut(image, self.frame) for image in (source, self.mask, self.target))
+        # The frame's own edge rows are constant, except where they are the canvas's.
+        self.guidance = losses.laplacian(source, "replicate") * mask + losses.laplacian(
+            target, "replicate"
+        ) * (1 - mask)
+        touched = F.max_pool2d((mask > 0).to(mask.dtype), 3, 1, 1)
+        self.touched = touched
+        self.guidance_energy = (self.guidance.square() * mask).sum().clamp_min(1.0)
+
+    def _gradient(self, blend: Tensor) -> Tensor:
+        field = losses.laplacian(_cut(blend, self.frame), "replicate")
+        return losses.gradient_loss(field * self.touched, self.guidance * self.touched, self.guidance_energy)
+
+    def _prepare_regions(self, reference: Tensor) -> None:
+        weights = self.weights
+        taps = set[str]()
+        if weights.style or weights.histogram:
+            taps.update(self.style_taps)
+        if weights.content:
+            taps.add(self.content_tap)
+        self.regions: list[Region] = []
+        self.references: list[Tensor] = []
+        if not taps:
+            return
+        network = self.network.truncated(taps)
+        strides, reach = network.strides(), network.reach()
+        for box in clusters(self.mask, reach, max(strides.values())):
+            features = RegionFeatures(network, self.target, box, taps)
+            resampled = {tap: resample(self.mask, strides[tap], features.sizes[tap]) for tap in taps}
+            by_tap = {tap: _cut(resampled[tap], features.boxes[tap]) for tap in taps}
+            self.regions.append(Region(box, features, by_tap))
+            if weights.content:
+                # The reference's own surroundings count: its features are those of an undisturbed picture.
+                own = RegionFeatures(network, reference, box, taps)(_cut(reference, box))
+                self.references.append(own[self.content_tap])
+        if weights.content:
+            energies = [
+                (self._seen(own).square() * region.weights[self.content_tap]).sum()
+                for own, region in zip(self.references, self.regions, strict=True)
+            ]
+            self.content_energy = torch.stack(energies).sum().clamp_min(1e-12)
+
+    def _seen(self, features: Tensor) -> Tensor:
+        return losses.apply_head(features, self.network.heads.get(self.content_tap)).float()
+
+    def _style(self, features: list[dict[str, Tensor]]) -> Tensor:
+        distances = []
+        for tap in self.style_taps:
+            moments = [
+                losses.second_moment(self._smoothed(tap, found[tap]), region.weights[tap])
+                for found, region in zip(features, self.regions, strict=True)
+            ]
+            moment = losses.project_moment(torch.stack(moments).sum(0), self.network.heads.get(tap))
+            distances.append(
+                losses.style_distance(losses.style_statistics(moment, self.statistics), self.style[tap])
+            )
+        return torch.stack(distances).mean()
+
+    def _smoothed(self, tap: str, features: Tensor) -> Tensor:
+        if tap not in self.log_totals:
+            return features
+        return losses.smooth_activations(features, self.log_totals[tap])
+
+    def _content(self, features: list[dict[str, Tensor]]) -> Tensor:
+        head = self.network.heads.get(self.content_tap)
+        parts = []
+        for found, own, region in zip(features, self.references, self.regions, strict=True):
+            difference = (found[self.content_tap] - own).float()
+            weights = region.weights[self.content_tap]
+            if head is not None:
+                # |P d|² as dᵀ(PᵀP)d: the bias cancels, and the wide features are never made.
+                metric = head.weight.T @ head.weight
+                flat = difference.permute(0, 2, 3, 1).reshape(-1, difference.shape[1])
+                parts.append(((flat @ metric) * flat).sum(1) @ weights.flatten())
+            else:
+                parts.append((difference.square() * weights).sum())
+        return torch.stack(parts).sum() / self.content_energy
+
+    def _histogram(self, features: list[dict[str, Tensor]]) -> Tensor:
+        parts = []
+        for tap in self.style_taps:
+            inside = []
+            for found, region in zip(features, self.regions, strict=True):
+                flat = found[tap].permute(0, 2, 3, 1).reshape(-1, found[tap].shape[1]).float()
+                inside.append(flat[region.weights[tap].flatten() > 0.5])
+            values = torch.cat(inside)
+            if values.shape[0]:
+                parts.append(
+                    losses.histogram_loss(values, self.sorted_targets[tap], self.histogram_energy[tap])
+                )
+        return torch.stack(parts).mean() if parts else self.area * 0
+
+    def _prepare_colour(self, reference: Tensor) -> None:
+        if not self.colour:
+            return
+        # Colour patches from about a tenth of the object's size on are held; anything finer is texture.
+        self.colour_sigma = max(2.0, float(self.area.sqrt()) / 20)
+        self.colour_reference = self._low_pass(self.target + self.mask * (reference - self.target))
+        spread = self.colour_reference - self.target.mean((2, 3), keepdim=True)
+        self.colour_energy = (spread.square() * _cut(self.mask, self.frame)).sum() if False else 50.0**2 * 3 * self.area
+
+    def _low_pass(self, image: Tensor) -> Tensor:
+        return image
+
+    def _colour_shift(self, blend: Tensor) -> Tensor:
+        difference = _cut(self.mask * (blend - self.colour_reference), self.frame)
+        coverage = losses.gaussian_blur(_cut(self.mask, self.frame), self.colour_sigma).clamp_min(0.05)
+        shift = losses.gaussian_blur(difference, self.colour_sigma) / coverage
+        return (shift.square() * _cut(self.mask, self.frame)).sum() / self.colour_energy
+
+
+class PublishedFirstPass:
+    """The first pass of Deep Image Blending (Zhang, Wen, Shi, WACV 2020), number for number.
+
+    source, mask: the object on its own frame, (1, 3, ss, ss) and (1, 1, ss, ss); target (1, 3, ts, ts); top,
+    left: the frame's corner on the canvas.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        weights: Weights,
+        *,
+        source: Tensor,
+        mask: Tensor,
+        target: Tensor,
+        top: int,
+        left: int,
+        style_taps: Sequence[str],
+        content_tap: str,
+    ) -> None:
+        self.weights, self.target = weights, target
+        self.frame_mask = mask
+        self.frame = Box(top, left, top + mask.shape[2], left + mask.shape[3])
+        self.pixels = Pixels(target, None)
+        self.style_taps, self.content_tap = tuple(style_taps), content_tap
+        size = (target.shape[2], target.shape[3])
+        margins = (left, size[1] - self.frame.right, top, size[0] - self.frame.bottom)
+        self.mask = F.pad(mask, margins)
+        with torch.no_grad():
+            foreground = F.pad(losses.laplacian(source) * mask, margins)
+            self.guidance = foreground + losses.laplacian(target) * (1 - self.mask)
+            self.canvas_features = RegionFeatures(network, target, whole(size), set(style_taps))
+            self.style = {
+                tap: losses.gram_matrix(found) for tap, found in self.canvas_features(target).items()
+            }
+            own = source * mask
+            self.object_features = RegionFeatures(
+                network, own, whole((mask.shape[2], mask.shape[3])), {content_tap}
+            )
+            self.content = self.object_features(own)[content_tap].float()
+
+    def terms(self, x: Tensor) -> dict[str, Tensor]:
+        raw = self.pixels.scatter(x)
+        blend = raw * self.mask + self.target * (1 - self.mask)
+        weights, found = self.weights, dict[str, Tensor]()
+        if weights.gradient:
+            found["gradient"] = weights.gradient * losses.gradient_loss(losses.laplacian(blend), self.guidance)
+        if weights.style:
+            found["style"] = weights.style * published_style(
+                self.canvas_features(raw), self.style, self.style_taps
+            )
+        if weights.content:
+            features = self.object_features(_cut(blend, self.frame) * self.frame_mask)[self.content_tap]
+            found["content"] = weights.content * losses.content_loss(features.float(), self.content)
+        if weights.tv:
+            found["tv"] = weights.tv * losses.total_variation(blend)
+        return found
+
+    def picture(self, x: Tensor) -> Tensor:
+        return self.pixels.scatter(x) * self.mask + self.target * (1 - self.mask)
+
+
+class PublishedSecondPass:
+    """The second pass: the whole canvas from the frozen first-pass image (1, 3, H, W) towards the target's style."""
+
+    def __init__(
+        self,
+        network: Network,
+        weights: Weights,
+        *,
+        first: Tensor,
+        target: Tensor,
+        style_taps: Sequence[str],
+        content_tap: str,
+        zero_content: bool,
+    ) -> None:
+        self.weights, self.zero_content = weights, zero_content
+        self.pixels = Pixels(target, None)
+        self.style_taps, self.content_tap = tuple(style_taps), content_tap
+        size = (target.shape[2], target.shape[3])
+        with torch.no_grad():
+            self.features = RegionFeatures(network, target, whole(size), {*style_taps, content_tap})
+            of_target = self.features(target)
+            self.style = {tap: losses.gram_matrix(of_target[tap]) for tap in self.style_taps}
+            self.content = self.features(first)[content_tap].float()
+            self.sorted_targets = {
+                tap: _rows(of_target[tap]).sort(0).values
+                for tap in (self.style_taps if weights.histogram else ())
+            }
+
+    def terms(self, x: Tensor) -> dict[str, Tensor]:
+        raw = self.pixels.scatter(x)
+        weights, found = self.weights, dict[str, Tensor]()
+        features = self.features(raw)
+        if weights.style:
+            found["style"] = weights.style * published_style(features, self.style, self.style_taps)
+        if weights.content:
+            own = features[self.content_tap].float()
+            reference = own.detach() if self.zero_content else self.content
+            found["content"] = weights.content * losses.content_loss(own, reference)
+        if weights.histogram:
+            parts = [
+                losses.histogram_loss(_rows(features[tap]), self.sorted_targets[tap]) for tap in self.style_taps
+            ]
+            found["histogram"] = weights.histogram * torch.stack(parts).mean()
+        if weights.tv:
+            found["tv"] = weights.tv * losses.total_variation(raw)
+        return found
+
+    def picture(self, x: Tensor) -> Tensor:
+        return self.pixels.scatter(x)
+
+
+def published_style(features: Mapping[str, Tensor], target: Moments, taps: Sequence[str]) -> Tensor:
+    """Mean over layers of the mean squared difference of Gram matrices (Zhang et al., 2020)."""
+    return torch.stack(
+        [(losses.gram_matrix(features[tap].float()) - target[tap]).square().mean() for tap in taps]
+    ).mean()
+
+
+def clusters(mask: Tensor, reach: int, align: int) -> list[Box]:
+    """The boxes that hold the mask, one for each group of blobs that is cheaper to evaluate on its own.
+
+    mask (1, 1, h, w). A box is evaluated with its surroundings up to half of `reach`; boxes whose surroundings
+    meet share features and are one. Boxes are aligned to `align`, the network's total stride.
+    """
+    labels, count = ndimage.label((mask[0, 0] > 0).cpu().numpy(), structure=[[1] * 3] * 3)
+    height, width = mask.shape[2:]
+    margin = reach // 2 + align
+
+    def grown(box: Box) -> Box:
+        return Box(
+            max(0, box.top - margin),
+            max(0, box.left - margin),
+            min(height, box.bottom + margin),
+            min(width, box.right + margin),
+        )
+
+    boxes = [
+        Box(rows.start, columns.start, rows.stop, columns.stop)
+        for rows, columns in ndimage.find_objects(labels, count)
+    ]
+    merged = True
+    while merged:
+        merged = False
+        kept: list[Box] = []
+        for box in boxes:
+            for i, other in enumerate(kept):
+                both = union(box, other)
+                apart = grown(box).area + grown(other).area
+                if grown(box).intersects(grown(other)) or grown(both).area <= apart:
+                    kept[i] = both
+                    merged = True
+                    break
+            else:
+                kept.append(box)
+        boxes = kept
+    return [
+        Box(
+            box.top // align * align,
+            box.left // align * align,
+            min(height, -(-box.bottom // align) * align),
+            min(width, -(-box.right // align) * align),
+        )
+        for box in boxes
+    ]
+
+
+def resample(mask: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+    """The mask's mean over the pixels that a layer's position stands for; (1, 1, rows, columns) of `size`."""
+    if stride > 1:
+        mask = F.avg_pool2d(mask, stride, stride, ceil_mode=True, count_include_pad=False)
+    return mask[:, :, : size[0], : size[1]]
+
+
+def _cut(image: Tensor, box: Box) -> Tensor:
+    return image[:, :, box.top : box.bottom, box.left : box.right]
+
+
+def _rows(features: Tensor) -> Tensor:
+    return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).float()

@@ -1,0 +1,401 @@
+"""The two passes: scene + objective + engine -> a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deep_image_blending import losses
+from deep_image_blending.backbones import Backbone, default_taps, with_normalisation
+from deep_image_blending.config import Options, PassName, PassOptions
+from deep_image_blending.engine import Evaluation, LoopState, Observer, minimise
+from deep_image_blending.errors import InputError, RunError
+from deep_image_blending.features import PUBLISHED, Network
+from deep_image_blending.lbfgs import LBFGS
+from deep_image_blending.objective import (
+    NormalisedObjective,
+    Objective,
+    Pixels,
+    PublishedFirstPass,
+    PublishedSecondPass,
+    resample,
+)
+from deep_image_blending.poisson import guidance_laplacian, solve_poisson
+from deep_image_blending.scene import Float, Scene, Window, as_float
+from deep_image_blending.target_style import log_totals, similarity, sorted_values, target_moments
+
+FIRST_STEP = 8.0
+"""Largest change of a pixel, in grey levels, in the first step of a line-searched solver."""
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """What a pass made.
+
+    picture: (H, W, 3) float32, the canvas, 0..255. changed: (H, W), where it may differ from the target.
+    status: `budget`, `settled`, `converged` or `stalled`. first, last: weighted terms of the first and of the
+    last evaluation at full resolution.
+    """
+
+    name: PassName
+    picture: Float
+    changed: npt.NDArray[np.bool_]
+    status: str
+    evaluations: int
+    seconds: float
+    first: Mapping[str, float]
+    last: Mapping[str, float]
+
+
+class PassFailed(RunError):
+    """A pass could not go on; `result` is its last good picture."""
+
+    def __init__(self, message: str, result: PassResult) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of a pass: its window, and the evaluation at which it ends."""
+
+    window: Window
+    until: int
+
+
+def taps_of(options: PassOptions) -> tuple[tuple[str, ...], str]:
+    """The style layers and the content layer of a pass."""
+    style, content = default_taps(options.backbone)
+    return options.style_layers or style, options.content_layer or content
+
+
+def wanted_taps(options: PassOptions) -> frozenset[str]:
+    """The layers that a pass's weights ask for."""
+    style, content = taps_of(options)
+    weights = options.weights
+    wanted = set(style) if weights.style or weights.histogram else set()
+    if weights.content:
+        wanted.add(content)
+    return frozenset(wanted)
+
+
+def first_pass(
+    scene: Scene,
+    options: Options,
+    backbone: Backbone,
+    *,
+    init_picture: Float | None = None,
+    observers: Sequence[Observer] = (),
+    resume: LoopState | None = None,
+) -> PassResult:
+    """Make the boundary seamless. init_picture: (H, W, 3), 0..255, the start where `options.init` names an image.
+
+    Raises PassFailed when the loss stays non-finite; it carries the last good picture.
+    """
+    return _run_pass("first_pass", scene, options, backbone, None, init_picture, observers, resume)
+
+
+def second_pass(
+    scene: Scene,
+    options: Options,
+    backbone: Backbone,
+    first: Float,
+    *,
+    observers: Sequence[Observer] = (),
+    resume: LoopState | None = None,
+) -> PassResult:
+    """Bring texture and palette to the target's. first: (H, W, 3), 0..255, the frozen first-pass picture."""
+    return _run_pass("second_pass", scene, options, backbone, first, None, observers, resume)
+
+
+def blend_of(record_point: Tensor, window: Window, options: PassOptions) -> Float:
+    """The window's blend (h, w, 3), 0..255 clamped, at a point that an observer received."""
+    device = record_point.device
+    target, mask = _image(window.target, device), _plane(window.mask, device)
+    whole_canvas = options.region == "canvas"
+    image = Pixels(target, None if whole_canvas else mask).scatter(record_point)
+    return _array((target + mask * (image - target)) if not whole_canvas else image)
+
+
+def pass_levels(scene: Scene, pass_options: PassOptions, network: Network) -> list[Level]:
+    """The resolutions of a pass, coarse to fine, with the share of the evaluations that each gets."""
+    if pass_options.objective == "published" or pass_options.region == "canvas":
+        window = scene.window(None)
+    else:
+        window = _surrounded(scene, network)
+    top, left, bottom, right = scene.region()
+    longer = max(bottom - top, right - left)
+    count = pass_options.levels or max(1, min(4, int(math.log2(max(longer, 1) / 128)) + 1))
+    count = min(count, pass_options.evaluations)
+    levels, spent = [], 0
+    for i in range(count - 1, -1, -1):
+        # The finest level gets half of the evaluations, the others share the rest.
+        share = pass_options.evaluations // 2 // (count - 1) if i else pass_options.evaluations - spent
+        spent += max(1, share)
+        levels.append(Level(window.coarser(2**i), spent))
+    return levels
+
+
+def _surrounded(scene: Scene, network: Network) -> Window:
+    """The region with as much of its surroundings as it is large itself: what the style can be taken from."""
+    top, left, bottom, right = scene.region()
+    margin = max(128, bottom - top, right - left, network.reach())
+    return scene.window(margin, 16 * max(network.strides().values()))
+
+
+def _run_pass(
+    name: PassName,
+    scene: Scene,
+    options: Options,
+    backbone: Backbone,
+    first: Float | None,
+    init_picture: Float | None,
+    observers: Sequence[Observer],
+    resume: LoopState | None,
+) -> PassResult:
+    pass_options = options.first if name == "first_pass" else options.second
+    device = torch.device(options.device)
+    dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
+    network = backbone.network.to(device, dtype)
+    if options.published_input:
+        network = with_normalisation(network, PUBLISHED)
+    levels = pass_levels(scene, pass_options, network)
+    window = levels[-1].window
+    start = _start(window, options, pass_options, init_picture) if first is None else None
+    frozen = None if first is None else first[_rows_of(window), _columns_of(window)]
+    ends: dict[str, Mapping[str, float]] = {}
+
+    def remember(record: Evaluation) -> None:
+        if record.scale == 1:
+            ends.setdefault("first", record.terms)
+            ends["last"] = record.terms
+
+    state, status, objective = resume, "budget", None
+    change: Tensor | None = None
+    for index, level in enumerate(levels):
+        if resume is not None and index < resume.level:
+            continue
+        factor = level.window.scale // window.scale
+        begun = _coarser(frozen if start is None else start, factor)
+        objective = _objective(name, scene, level.window, pass_options, network, begun, device)
+        base = _image(begun, device)
+        if state is None or state.level != index:
+            if change is not None:
+                base = base + _finer(change, base)
+            solver = _solver(objective.pixels.gather(base), pass_options)
+            done, seconds = (state.evaluation, state.seconds) if state is not None else (0, 0.0)
+            state = LoopState(solver, index, done, seconds)
+        try:
+            status = minimise(
+                objective,
+                state,
+                until=level.until,
+                budget=pass_options.evaluations,
+                tolerance=pass_options.tolerance,
+                scale=level.window.scale,
+                observers=(remember, *observers),
+            )
+        except RunError as error:
+            raise PassFailed(str(error), _result(name, scene, level, objective, state, "failed", ends)) from error
+        if index + 1 < len(levels):
+            change = objective.pixels.scatter(state.solver.best).detach() - _image(begun, device)
+            if pass_options.region == "mask":
+                change = change * (_plane(level.window.mask, device) > 0)
+    assert state is not None and objective is not None
+    return _result(name, scene, levels[-1], objective, state, status, ends)
+
+
+def _result(
+    name: PassName,
+    scene: Scene,
+    level: Level,
+    objective: Objective,
+    state: LoopState,
+    status: str,
+    ends: Mapping[str, Mapping[str, float]],
+) -> PassResult:
+    solver = state.solver
+    # The published program keeps the iterate after the last update, which nobody evaluates.
+    final = solver.ask() if solver.line_search == "fixed" and status != "failed" else solver.best
+    blend = _array(objective.picture(final.detach()))
+    scale = level.window.scale
+    window = level.window
+    if scale > 1:
+        raise RunError("the pass ended before it reached full resolution; nothing to show")
+    picture, changed = scene.on_canvas(window, blend)
+    if isinstance(objective, PublishedSecondPass) or _whole_canvas(objective):
+        changed = np.ones(scene.canvas, np.bool_)
+    return PassResult(
+        name, picture, changed, status, state.evaluation, state.seconds, ends.get("first", {}), ends.get("last", {})
+    )
+
+
+def _whole_canvas(objective: Objective) -> bool:
+    return isinstance(objective, NormalisedObjective) and objective.pixels.index is None
+
+
+def _solver(x0: Tensor, options: PassOptions) -> LBFGS:
+    if options.line_search == "fixed":
+        return LBFGS(x0, history=options.history, line_search="fixed")
+    return LBFGS(x0, history=options.history, first_step=FIRST_STEP)
+
+
+def _start(
+    window: Window, options: Options, pass_options: PassOptions, init_picture: Float | None
+) -> Float:
+    """The pixels (h, w, 3) that the first pass starts from."""
+    if options.init == "noise":
+        generator = torch.Generator().manual_seed(options.seed)
+        noise = torch.randn(3, *window.mask.shape, generator=generator)
+        return noise.permute(1, 2, 0).numpy()
+    if options.init == "paste":
+        return window.source
+    if options.init == "poisson":
+        return poisson_start(window)
+    if init_picture is None:
+        raise InputError(f"--init {options.init!r} is neither noise, paste nor poisson, and no image was given")
+    return init_picture[_rows_of(window), _columns_of(window)]
+
+
+def poisson_start(window: Window) -> Float:
+    """Pérez et al., 2003: the source's Laplacian inside the mask, the target around it; (h, w, 3), 0..255."""
+    region = window.mask > 0
+    solved = solve_poisson(window.target, guidance_laplacian(window.source), region)
+    return np.clip(solved, 0, 255).astype(np.float32)
+
+
+def _objective(
+    name: PassName,
+    scene: Scene,
+    window: Window,
+    options: PassOptions,
+    network: Network,
+    begun: Float,
+    device: torch.device,
+) -> NormalisedObjective | PublishedFirstPass | PublishedSecondPass:
+    style_taps, content_tap = taps_of(options)
+    target = _image(window.target, device)
+    if options.objective == "published":
+        if name == "second_pass":
+            return PublishedSecondPass(
+                network,
+                options.weights,
+                first=_image(begun, device),
+                target=target,
+                style_taps=style_taps,
+                content_tap=content_tap,
+                zero_content=options.zero_content,
+            )
+        _require_on_canvas(scene)
+        return PublishedFirstPass(
+            network,
+            options.weights,
+            source=_image(scene.source, device),
+            mask=_plane(scene.mask, device),
+            target=target,
+            top=scene.top,
+            left=scene.left,
+            style_taps=style_taps,
+            content_tap=content_tap,
+        )
+    mask = _plane(window.mask, device)
+    if options.region == "canvas":
+        mask = torch.ones_like(mask)
+    reference = _image(begun if name == "second_pass" else window.source, device)
+    weights: dict[str, Tensor] | None = None
+    totals: dict[str, Tensor] = {}
+    moments: dict[str, Tensor] = {}
+    sorted_targets: dict[str, Tensor] | None = None
+    if options.weights.style:
+        area = target if options.style_from != "whole" else _whole_target(scene, window, device)
+        if options.smoothing and network.name == "resnet50":
+            totals = log_totals(network, area, style_taps)
+        if options.style_from == "similar":
+            shown = target + mask * (_image(begun, device) - target)
+            full = similarity(network, target, shown, mask, style_taps[-1])
+            sizes, strides = network.sizes((target.shape[2], target.shape[3])), network.strides()
+            weights = {tap: resample(full, strides[tap], sizes[tap]) for tap in style_taps}
+        moments = target_moments(
+            network,
+            area,
+            style_taps,
+            weights,
+            (lambda tap, found: losses.smooth_activations(found, totals[tap])) if totals else None,
+        )
+    if options.weights.histogram:
+        sorted_targets = sorted_values(network, target, style_taps)
+    return NormalisedObjective(
+        network,
+        options,
+        source=_image(window.source, device),
+        mask=mask,
+        target=target,
+        reference=reference,
+        style=moments,
+        style_taps=style_taps,
+        content_tap=content_tap,
+        histogram_target=sorted_targets,
+        log_totals=totals,
+    )
+
+
+def _whole_target(scene: Scene, window: Window, device: torch.device) -> Tensor:
+    """The whole target at the window's scale."""
+    pixels = as_float(scene.target.pixels)
+    return _image(_coarser(pixels, window.scale), device)
+
+
+def _require_on_canvas(scene: Scene) -> None:
+    height, width = scene.canvas
+    bottom, right = scene.top + scene.mask.shape[0], scene.left + scene.mask.shape[1]
+    if scene.top < 0 or scene.left < 0 or bottom > height or right > width:
+        raise InputError(
+            f"preset wacv2020 needs the whole source on the canvas: it covers rows {scene.top}..{bottom} and columns "
+            f"{scene.left}..{right} of a {width}x{height} canvas; move it with --x and --y, or use --preset natural"
+        )
+
+
+def _coarser(image: Float | None, factor: int) -> Float:
+    assert image is not None
+    if factor == 1:
+        return image
+    rows, columns = image.shape[0] // factor, image.shape[1] // factor
+    cut = image[: rows * factor, : columns * factor]
+    return cut.reshape(rows, factor, columns, factor, 3).mean((1, 3), dtype=np.float32)
+
+
+def _finer(change: Tensor, like: Tensor) -> Tensor:
+    """A coarse level's change brought to the next level, the cut-off last row and column repeated."""
+    doubled = F.interpolate(change, scale_factor=2, mode="bilinear", align_corners=False)
+    rows, columns = like.shape[2] - doubled.shape[2], like.shape[3] - doubled.shape[3]
+    return F.pad(doubled, (0, columns, 0, rows), mode="replicate")
+
+
+def _rows_of(window: Window) -> slice:
+    return slice(window.top, window.top + window.mask.shape[0])
+
+
+def _columns_of(window: Window) -> slice:
+    return slice(window.left, window.left + window.mask.shape[1])
+
+
+def _image(array: Float, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32)).permute(2, 0, 1)[None].contiguous().to(device)
+
+
+def _plane(array: Float, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))[None, None].to(device)
+
+
+def _array(image: Tensor) -> Float:
+    return image[0].permute(1, 2, 0).clamp(0, 255).contiguous().cpu().numpy()
+
+
+ResumeOf = Callable[[PassName], LoopState | None]
