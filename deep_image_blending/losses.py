@@ -169,7 +169,7 @@ def log_mean_exp(features: Tensor) -> Tensor:
 
 
 def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """Separable Gaussian of (1, C, H, W), sigma in pixels, cut at 3 sigma, borders mirrored away by weight."""
+    """Separable Gaussian of (1, C, H, W), sigma in pixels, cut at 3 sigma, zeros outside."""
     radius = max(1, round(3 * sigma))
     offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma).square())

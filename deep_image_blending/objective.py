@@ -232,20 +232,17 @@ class NormalisedObjective:
     def _prepare_colour(self, reference: Tensor) -> None:
         if not self.colour:
             return
-        # Colour patches from about a tenth of the object's size on are held; anything finer is texture.
+        # Patches of colour from about a twentieth of the object's size on are held; anything finer is texture.
         self.colour_sigma = max(2.0, float(self.area.sqrt()) / 20)
-        self.colour_reference = self._low_pass(self.target + self.mask * (reference - self.target))
-        spread = self.colour_reference - self.target.mean((2, 3), keepdim=True)
-        self.colour_energy = (spread.square() * _cut(self.mask, self.frame)).sum() if False else 50.0**2 * 3 * self.area
-
-    def _low_pass(self, image: Tensor) -> Tensor:
-        return image
+        self.colour_reference = _cut(reference, self.frame)
+        self.frame_mask = _cut(self.mask, self.frame)
+        self.coverage = losses.gaussian_blur(self.frame_mask, self.colour_sigma).clamp_min(0.05)
 
     def _colour_shift(self, blend: Tensor) -> Tensor:
-        difference = _cut(self.mask * (blend - self.colour_reference), self.frame)
-        coverage = losses.gaussian_blur(_cut(self.mask, self.frame), self.colour_sigma).clamp_min(0.05)
-        shift = losses.gaussian_blur(difference, self.colour_sigma) / coverage
-        return (shift.square() * _cut(self.mask, self.frame)).sum() / self.colour_energy
+        """Mean squared shift of the low-passed colour inside the mask, in units of 64 grey levels."""
+        difference = self.frame_mask * (_cut(blend, self.frame) - self.colour_reference)
+        shift = losses.gaussian_blur(difference, self.colour_sigma) / (64 * self.coverage)
+        return (shift.square() * self.frame_mask).sum() / (3 * self.area)
 
 
 class PublishedFirstPass:

@@ -125,6 +125,10 @@ class Scene:
         blend = window.target + (window.source - window.target) * window.mask[..., None]
         return self.on_canvas(window, blend)
 
+    def source_canvas(self) -> Float:
+        """The source on the whole canvas, (H, W, 3) float32 0..255."""
+        return self.window(None).source
+
     def on_canvas(self, window: Window, blend: Float) -> tuple[Float, npt.NDArray[np.bool_]]:
         """A blended window put back on the canvas: (H, W, 3) float32 0..255, and the (H, W) pixels it may change."""
         result = as_float(self.target.pixels)

@@ -1,0 +1,61 @@
+"""The bundled demo cases: in `data/` of the repository, inside the package when installed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from deep_image_blending.errors import InputError
+
+DEFAULT = "rocket"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A case's files and its placement."""
+
+    name: str
+    title: str
+    source: Path
+    mask: Path
+    target: Path
+    ss: int | None
+    ts: int | None
+    x: float
+    y: float
+
+
+def demos() -> list[Demo]:
+    """All bundled cases, by name. Raises InputError when the demo data is missing."""
+    package = Path(__file__).parent
+    for folder in (package / "data", package.parent / "data"):
+        cases = sorted(folder.glob("*/case.json"))
+        if cases:
+            return [_read(path) for path in cases]
+    raise InputError(f"the demo pictures are missing from '{package / 'data'}'; give --source-file and --target-file")
+
+
+def default_demo() -> Demo:
+    """The case that `blend run` does without options."""
+    found = demos()
+    return next((demo for demo in found if demo.name == DEFAULT), found[0])
+
+
+def _read(path: Path) -> Demo:
+    case = json.loads(path.read_text(encoding="utf-8"))
+
+    def picture(stem: str) -> Path:
+        return next(iter(sorted(path.parent.glob(f"{stem}.*"))))
+
+    return Demo(
+        path.parent.name,
+        case["title"],
+        picture("source"),
+        picture("mask"),
+        picture("target"),
+        case["ss"],
+        case["ts"],
+        float(case["x"]),
+        float(case["y"]),
+    )

@@ -1,0 +1,410 @@
+"""From files and options to a finished run: what the command line and the Python API share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from deep_image_blending import backbones, runs
+from deep_image_blending.backbones import Backbone, Download, load_backbone
+from deep_image_blending.config import Options, PassName, PassOptions, Placement
+from deep_image_blending.engine import Evaluation, LoopState, Observer
+from deep_image_blending.errors import InputError
+from deep_image_blending.files import sha256_of
+from deep_image_blending.images import Picture, compose_like, load_mask, load_picture, write_picture
+from deep_image_blending.lbfgs import LBFGS
+from deep_image_blending.passes import (
+    PassFailed,
+    PassResult,
+    blend_of,
+    first_pass,
+    pass_levels,
+    second_pass,
+    wanted_taps,
+)
+from deep_image_blending.runs import RunDirectory
+from deep_image_blending.scene import Float, Scene, as_float, compose_scene, looks_inverted
+
+Say = Callable[[str], None]
+
+PASSES: tuple[PassName, ...] = ("first_pass", "second_pass")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The pictures of a run. mask (h, w) in 0..1, or None for the source's alpha channel."""
+
+    source: Picture
+    mask: Float | None
+    target: Picture
+    mask_path: Path | None = None
+
+    def described(self) -> dict[str, Any]:
+        """Paths and hashes, for the manifest."""
+        entries: dict[str, Any] = {
+            "source": {"path": str(self.source.path), "sha256": self.source.sha256},
+            "target": {"path": str(self.target.path), "sha256": self.target.sha256},
+        }
+        if self.mask_path is not None:
+            entries["mask"] = {"path": str(self.mask_path), "sha256": sha256_of(self.mask_path)}
+        return entries
+
+
+def read_inputs(source: Path, mask: Path | None, target: Path, max_pixels: int | None = None) -> Inputs:
+    """Read the three files. Raises InputError that names the one that is wrong."""
+    limit: dict[str, Any] = {} if max_pixels is None else {"max_pixels": max_pixels}
+    return Inputs(
+        load_picture(source, **limit),
+        None if mask is None else load_mask(mask, **limit),
+        load_picture(target, **limit),
+        None if mask is None else mask.absolute(),
+    )
+
+
+def inputs_of(run: RunDirectory) -> Inputs:
+    """The inputs that a run was made of. Raises InputError when one is gone or has changed."""
+    entries = run.manifest.get("inputs", {})
+    paths: dict[str, Path | None] = {"mask": None}
+    for name in ("source", "target", "mask"):
+        if name not in entries:
+            continue
+        path = Path(entries[name]["path"])
+        if not path.is_file():
+            raise InputError(f"run '{run.path}' was made of '{path}', which is gone; put it back")
+        if sha256_of(path) != entries[name]["sha256"]:
+            raise InputError(f"'{path}' has changed since run '{run.path}' was made of it; start a new run")
+        paths[name] = path
+    if paths.get("source") is None or paths.get("target") is None:
+        raise InputError(f"run '{run.path}' does not say what it was made of; start a new run")
+    source, target = paths["source"], paths["target"]
+    assert source is not None and target is not None
+    return read_inputs(source, paths["mask"], target)
+
+
+def scene_of(inputs: Inputs, options: Options, say: Say) -> Scene:
+    """Place the object; say what looks odd."""
+    scene = compose_scene(inputs.source, inputs.mask, inputs.target, options.placement)
+    if looks_inverted(scene.mask):
+        say("the mask is white at its border and darker inside: if the object is painted black, invert the mask")
+    return scene
+
+
+def scene_from_first_pass(
+    first: Path, mask: Path | None, target: Path, options: Options, say: Say, max_pixels: int | None = None
+) -> tuple[Inputs, Scene, Options]:
+    """The scene of a second pass on any saved picture; without a mask the whole canvas is its object."""
+    inputs = read_inputs(first, mask, target, max_pixels)
+    scene, options = first_pass_scene(inputs.source, inputs.mask, inputs.target, options, say)
+    return inputs, scene, options
+
+
+def first_pass_scene(
+    first: Picture, mask: Float | None, target: Picture, options: Options, say: Say
+) -> tuple[Scene, Options]:
+    """A canvas-sized first-pass picture as the object, inside `mask` or, where that is None, everywhere.
+
+    mask: of the canvas's size, or placed on it as a source's would be.
+    """
+    placement = options.placement
+    scene = compose_scene(first, np.ones(first.pixels.shape[:2], np.float32), target, Placement(ts=placement.ts))
+    height, width = scene.canvas
+    if first.pixels.shape[:2] != (height, width):
+        raise InputError(
+            f"'{first.path}' is {first.pixels.shape[1]}x{first.pixels.shape[0]} but '{target.path}' is "
+            f"{width}x{height}: a first-pass picture has the size of its canvas (see --ts)"
+        )
+    if mask is None:
+        say("no mask: the second pass works on the whole canvas")
+        second = dataclasses.replace(options.second, region="canvas")
+        return scene, dataclasses.replace(options, second=second)
+    if mask.shape != (height, width):
+        blank = dataclasses.replace(first, pixels=np.zeros((*mask.shape, 3), np.uint8), alpha=None)
+        placed = compose_scene(blank, mask, target, placement)
+        part, top, left = placed.canvas_mask_crop()
+        mask = np.zeros((height, width), np.float32)
+        mask[top : top + part.shape[0], left : left + part.shape[1]] = part
+    if not (mask > 0).any():
+        raise InputError("the mask is empty: no pixel is above black; paint the object white")
+    return dataclasses.replace(scene, mask=mask), options
+
+
+def resolve_device(name: str) -> str:
+    """`auto`, `cpu`, `cuda[:N]` or `mps` -> a device that is there. Raises InputError that lists those that are."""
+    available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    if name == "auto":
+        return available[1] if len(available) > 1 else "cpu"
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in available:
+        raise InputError(f"device {name!r} is not there; available: {', '.join(available)}")
+    return wanted
+
+
+def resolve_precision(name: str, device: str) -> str:
+    """`auto` is bf16 on a CUDA device that computes it natively, float32 elsewhere."""
+    if name == "auto":
+        return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
+    return name
+
+
+def load_backbones(
+    options: Options,
+    passes: Sequence[PassName],
+    *,
+    asked: str,
+    weights: Path | None,
+    download: Download | None,
+    say: Say,
+) -> tuple[Options, dict[PassName, Backbone]]:
+    """The networks of the passes. asked: `auto` or a name.
+
+    With `auto` a preset's backbone whose weights can't be had gives way to the embedded one, which is said. A
+    backbone asked for by name never does.
+    """
+    loaded: dict[PassName, Backbone] = {}
+    for name in passes:
+        key = "first" if name == "first_pass" else "second"
+        pass_options: PassOptions = getattr(options, key)
+        try:
+            loaded[name] = load_backbone(
+                pass_options.backbone, wanted_taps(pass_options), weights=weights, download=download
+            )
+        except InputError as error:
+            if asked != "auto" or weights is not None or pass_options.backbone in ("embedded", "random"):
+                raise
+            say(f"{name.replace('_', ' ')}: using the embedded backbone, since {error}")
+            pass_options = on_embedded(pass_options)
+            options = dataclasses.replace(options, **{key: pass_options})
+            loaded[name] = load_backbone("embedded", wanted_taps(pass_options))
+    return options, loaded
+
+
+def on_embedded(options: PassOptions) -> PassOptions:
+    """The same pass on the embedded backbone, with its layers where it lacks the ones asked for."""
+    style, content = backbones.default_taps("embedded")
+    kept = tuple(tap for tap in options.style_layers or style if tap in style) or style
+    return dataclasses.replace(
+        options,
+        backbone="embedded",
+        style_layers=kept,
+        content_layer=options.content_layer if options.content_layer in style else content,
+    )
+
+
+def begin_run(
+    run: RunDirectory, inputs: Inputs, scene: Scene, options: Options, decisions: Sequence[str]
+) -> None:
+    """Write the manifest and the plain cut-and-paste."""
+    height, width = scene.canvas
+    run.update(
+        inputs=inputs.described(),
+        placement={
+            **dataclasses.asdict(options.placement),
+            "top": scene.top,
+            "left": scene.left,
+            "object": [scene.mask.shape[0], scene.mask.shape[1]],
+            "region": list(scene.region()),
+            "canvas": [height, width],
+        },
+        options=options.to_json(),
+        decisions=list(decisions),
+        versions=runs.versions(),
+        command=runs.command_line(),
+        device=_device_name(options.device),
+        backbone={},
+        passes={},
+    )
+    pasted, changed = scene.paste()
+    write_picture(run.path / "composite.png", compose_like(scene.target, pasted, changed), like=scene.target)
+
+
+def execute(
+    run: RunDirectory,
+    scene: Scene,
+    options: Options,
+    loaded: Mapping[PassName, Backbone],
+    name: PassName,
+    *,
+    init_picture: Float | None = None,
+    first: Float | None = None,
+    observers: Sequence[Observer] = (),
+    resume: bool = False,
+    checkpoint_every: float = 30.0,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> PassResult:
+    """Run one pass in a run directory: its picture, losses, frames and checkpoints are written there."""
+    pass_options = options.first if name == "first_pass" else options.second
+    backbone = loaded[name]
+    run.update(
+        backbone={
+            **run.manifest.get("backbone", {}),
+            name: {"name": backbone.network.name, "source": backbone.source, "sha256": backbone.sha256},
+        },
+        options=options.to_json(),
+    )
+    state = _resumed(run, name, options) if resume else None
+    recorder = Recorder(run, scene, options, name, backbone, state, checkpoint_every, interrupted)
+    run.update_pass(name, status="running", pid=runs.process_alive())
+    watching = (*observers, recorder)
+    try:
+        if name == "first_pass":
+            result = first_pass(
+                scene, options, backbone, init_picture=init_picture, observers=watching, resume=state
+            )
+        else:
+            if first is None:
+                first = saved_first_pass(run, scene)
+            result = second_pass(scene, options, backbone, first, observers=watching, resume=state)
+    except PassFailed as failure:
+        _write_result(run, scene, failure.result)
+        recorder.flush()
+        run.update_pass(name, status="failed", reason=str(failure))
+        raise
+    except Interrupted:
+        run.update_pass(name, status="interrupted")
+        raise
+    _write_result(run, scene, result)
+    recorder.flush()
+    run.update_pass(
+        name,
+        status="done",
+        ended=result.status,
+        evaluations=result.evaluations,
+        seconds=round(result.seconds, 3),
+        first=dict(result.first),
+        last=dict(result.last),
+        steps=pass_options.steps,
+    )
+    run.drop_checkpoints(name)
+    return result
+
+
+class Interrupted(Exception):
+    """The user asked the run to stop; a checkpoint was written."""
+
+
+class Recorder:
+    """The observer that keeps a run's loss table, frames and checkpoints."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        scene: Scene,
+        options: Options,
+        name: PassName,
+        backbone: Backbone,
+        state: LoopState | None,
+        every: float,
+        interrupted: Callable[[], bool],
+    ) -> None:
+        self.run, self.name, self.every, self.interrupted = run, name, every, interrupted
+        self.fingerprint = options.fingerprint(name)
+        self.options = options.first if name == "first_pass" else options.second
+        self.windows = {
+            level.window.scale: level.window for level in pass_levels(scene, self.options, backbone.network)
+        }
+        self.region = scene.region()
+        done = state.evaluation if state is not None else 0
+        self.rows = [row for row in run.read_losses(name) if row["evaluation"] <= done] if done else []
+        self.saved_at = state.seconds if state is not None else 0.0
+        self.next_frame = frame_after(done)
+
+    def __call__(self, record: Evaluation) -> None:
+        self.rows.append(
+            {"evaluation": record.index, "seconds": record.seconds, "total": record.total, **record.terms}
+        )
+        if record.index >= self.next_frame or record.index == record.budget:
+            self.run.write_frame(self.name, record.index, self._moment(record))
+            self.next_frame = frame_after(record.index)
+        stop = self.interrupted()
+        if stop or record.seconds - self.saved_at >= self.every:
+            self.save(record.state)
+        if stop:
+            raise Interrupted
+
+    def save(self, state: LoopState) -> None:
+        """Write the loss table, then the checkpoint that refers to it."""
+        self.flush()
+        tensors, numbers = state.solver.state_dict()
+        loop = {
+            "level": state.level,
+            "evaluation": state.evaluation,
+            "seconds": state.seconds,
+            "recent": state.recent,
+            "restarted": state.restarted,
+        }
+        self.run.save_checkpoint(
+            self.name,
+            tensors,
+            {"solver": numbers, "loop": loop, "fingerprint": self.fingerprint},
+            state.evaluation,
+        )
+        self.saved_at = state.seconds
+
+    def flush(self) -> None:
+        self.run.write_losses(self.name, self.rows)
+
+    def _moment(self, record: Evaluation) -> Float:
+        """The object's box of the blend, at full resolution."""
+        window = self.windows[record.scale]
+        blend = blend_of(record.point, window, self.options)
+        if window.scale > 1:
+            blend = blend.repeat(window.scale, 0).repeat(window.scale, 1)
+        fine = self.windows[1]
+        if self.options.region == "canvas":
+            return blend
+        top, left, bottom, right = self.region
+        rows = np.clip(np.arange(top, bottom) - fine.top, 0, blend.shape[0] - 1)
+        columns = np.clip(np.arange(left, right) - fine.left, 0, blend.shape[1] - 1)
+        return blend[np.ix_(rows, columns)]
+
+
+def frame_after(index: int) -> int:
+    """The next evaluation that becomes a frame: dense at first, where most changes, then ever sparser."""
+    return index + max(1, index // 12)
+
+
+def saved_first_pass(run: RunDirectory, scene: Scene) -> Float:
+    """The frozen first-pass picture of a run, (H, W, 3) in 0..255."""
+    path = run.picture_path("first_pass")
+    if not path.is_file():
+        raise InputError(f"run '{run.path}' has no finished first pass; run 'blend first-pass' or 'blend run' first")
+    picture = as_float(load_picture(path).pixels)
+    if picture.shape[:2] != scene.canvas:
+        height, width = scene.canvas
+        raise InputError(
+            f"'{path}' is {picture.shape[1]}x{picture.shape[0]} but the canvas is {width}x{height}: "
+            "they must have the same size"
+        )
+    return picture
+
+
+def _resumed(run: RunDirectory, name: PassName, options: Options) -> LoopState | None:
+    stored = run.load_checkpoint(name)
+    if stored is None:
+        return None
+    tensors, numbers = stored
+    if numbers["fingerprint"] != options.fingerprint(name):
+        raise InputError(f"the checkpoint of run '{run.path}' is of other options; start a new run with --force")
+    device = torch.device(options.device)
+    tensors = {key: tensor.to(device) for key, tensor in tensors.items()}
+    return LoopState(LBFGS.from_state_dict(tensors, numbers["solver"]), **numbers["loop"])
+
+
+def _write_result(run: RunDirectory, scene: Scene, result: PassResult) -> None:
+    pixels = compose_like(scene.target, result.picture, result.changed)
+    write_picture(run.picture_path(result.name), pixels, like=scene.target)
+
+
+def _device_name(device: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": device, "threads": torch.get_num_threads()}
+    if device.startswith("cuda"):
+        entry["model"] = torch.cuda.get_device_name(device)
+    return entry

@@ -1,0 +1,164 @@
+"""What the terminal shows of a run: a live table of losses, plain lines in a pipe, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from deep_image_blending.engine import Evaluation
+
+Style = Literal["live", "plain", "quiet"]
+ROWS = 12
+_TERMS = ("gradient", "style", "content", "histogram", "tv")
+
+
+class Watcher(Protocol):
+    """An observer of a pass that is entered before it and left after it."""
+
+    def __enter__(self) -> Watcher: ...
+    def __exit__(self, *_: object) -> None: ...
+    def __call__(self, record: Evaluation) -> None: ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __call__(self, record: Evaluation) -> None:
+        return None
+
+
+class PlainLines:
+    """A line for every sampled evaluation."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self.console, self.title = console, title
+        self.next = 1
+
+    def __enter__(self) -> PlainLines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __call__(self, record: Evaluation) -> None:
+        if record.index < self.next and record.index != record.budget:
+            return
+        self.next = sampled_after(record.index, record.budget)
+        terms = "  ".join(f"{name} {value:.4g}" for name, value in record.terms.items())
+        self.console.print(
+            f"{self.title} {record.index}/{record.budget}  total {record.total:.5g}  {terms}  "
+            f"{record.seconds:.1f} s, {remaining(record):.0f} s left",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+class LiveTable:
+    """A table of sampled evaluations with the latest row always in sight."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self.title = title
+        self.rows: list[Evaluation] = []
+        self.next = 1
+        self.live = Live(console=console, refresh_per_second=8, transient=False)
+
+    def __enter__(self) -> LiveTable:
+        self.live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        value: BaseException | None = None,
+        trace: TracebackType | None = None,
+        *_: object,
+    ) -> None:
+        self.live.__exit__(kind, value, trace)
+
+    def __call__(self, record: Evaluation) -> None:
+        if self.rows and self.rows[-1].index < self.next and self.rows[-1].index != 1:
+            self.rows.pop()
+        if record.index >= self.next:
+            self.next = sampled_after(record.index, record.budget)
+        self.rows.append(record)
+        self.live.update(loss_table(self.title, self.rows))
+
+
+def loss_table(title: str, rows: list[Evaluation]) -> Table:
+    """The last rows of a pass: every weighted term, their total, its change, pace and time left."""
+    latest = rows[-1]
+    terms = [name for name in _TERMS if name in latest.terms]
+    table = Table(title=f"{title}: evaluation {latest.index} of {latest.budget}", title_justify="left")
+    for heading in ("evaluation", *terms, "total", "change", "s/eval.", "left"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    shown = rows[-ROWS:]
+    before = rows[-ROWS - 1] if len(rows) > ROWS else None
+    for row in shown:
+        change = "" if before is None or before.total == 0 else f"{100 * (row.total / before.total - 1):+.1f}%"
+        table.add_row(
+            f"{row.index}" + (f" (1:{row.scale})" if row.scale > 1 else ""),
+            *(f"{row.terms.get(name, 0.0):.4g}" for name in terms),
+            f"{row.total:.4g}",
+            change,
+            f"{row.seconds / row.index:.2f}",
+            f"{remaining(row):.0f} s",
+        )
+        before = row
+    return table
+
+
+def remaining(record: Evaluation) -> float:
+    """Seconds left at the pace so far."""
+    return record.seconds / record.index * (record.budget - record.index)
+
+
+def sampled_after(index: int, budget: int) -> int:
+    """The next evaluation to keep a row of: about twenty a pass."""
+    return index + max(1, budget // 20)
+
+
+def watcher(console: Console, style: Style, title: str) -> Watcher:
+    """The observer for a terminal, for a pipe, or for nobody."""
+    if style == "quiet":
+        return Silent()
+    return LiveTable(console, title) if style == "live" else PlainLines(console, title)
+
+
+@contextmanager
+def download_bar(console: Console, style: Style, name: str) -> Iterator[object]:
+    """A progress bar for a download; yields `update(done, total)`."""
+    if style != "live":
+        yield lambda done, total: None
+        return
+    columns = (
+        TextColumn(name),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(name)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def summary(console: Console, entries: Mapping[str, str]) -> None:
+    """The closing lines of a command."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in entries.items():
+        table.add_row(name, value)
+    console.print(table, highlight=False, soft_wrap=True)
