@@ -45,7 +45,8 @@ class PassOptions:
     style_from: which part of the target gives the style. colour: weight, inside the content term, of the
         low-frequency colour. region: optimise the mask's pixels or the whole canvas.
     levels: resolutions, coarse to fine; 0 lets the object's size decide. tolerance: relative decrease of the
-        objective over ten evaluations below which a level ends early; 0 never does.
+        objective over ten evaluations below which a level ends early; 0 never does. cutoff: of the Sobolev
+        preconditioner, in units of the Laplacian's eigenvalues (0..8); 0 leaves it out.
     """
 
     steps: int
@@ -63,6 +64,7 @@ class PassOptions:
     history: int = 20
     levels: int = 0
     tolerance: float = 0.0
+    cutoff: float = 0.0
     zero_content: bool = False
 
     def __post_init__(self) -> None:
@@ -167,12 +169,18 @@ PRESETS: Mapping[str, Options] = {
             weights=Weights(gradient=1.0, style=0.02, content=0.5),
             backbone="embedded",
             smoothing=True,
+            style_from="similar",
+            cutoff=2.0,
+            tolerance=2e-3,
         ),
         second=PassOptions(
             steps=60,
-            weights=Weights(style=1.0, content=1.0),
+            weights=Weights(style=0.5, content=1.0, tv=0.2),
             backbone="embedded",
             smoothing=True,
+            style_from="similar",
+            colour=8.0,
+            tolerance=2e-3,
         ),
     ),
     "wacv2020": Options(

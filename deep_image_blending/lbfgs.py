@@ -127,7 +127,7 @@ class LBFGS:
             raise ValueError(f"line_search is 'wolfe' or 'fixed', not {line_search!r}")
         self.history, self.line_search, self.lr = history, line_search, lr
         self.first_step, self.max_step, self.gradient_tolerance = first_step, max_step, gradient_tolerance
-        self._precondition = precondition
+        self.precondition = precondition
         self._shape = x0.shape
         self._x = self._best = x0.detach().reshape(-1).clone()
         self._gradient = torch.zeros_like(self._x)
@@ -170,7 +170,7 @@ class LBFGS:
         trial = self.ask().view(-1)
         gradient = gradient.detach().reshape(-1)
         change = gradient - self._gradient
-        scaled = change if self._precondition is None else self._precondition(change)
+        scaled = change if self.precondition is None else self.precondition(change)
         if not isinstance(loss, Tensor):
             loss = self._slope.new_full((), loss)
         told = (
@@ -282,9 +282,9 @@ class LBFGS:
             c = self.count
             pairs = self._steps[:c], self._changes[:c], self._products[:c, :c]
             oldest = self.head if c == self.history else 0
-            direction = lbfgs_direction(*pairs, gradient, self.gamma, oldest, self._precondition)
+            direction = lbfgs_direction(*pairs, gradient, self.gamma, oldest, self.precondition)
         else:
-            direction = -(gradient if self._precondition is None else self._precondition(gradient))
+            direction = -(gradient if self.precondition is None else self.precondition(gradient))
         # Lengths are scaled on the device, into the direction, so that the step stays a number of the host.
         if fixed and self.iterations == 1:
             direction *= (1.0 / gradient.abs().sum()).clamp(max=1.0)

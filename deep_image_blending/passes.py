@@ -29,6 +29,7 @@ from deep_image_blending.objective import (
 )
 from deep_image_blending.poisson import guidance_laplacian, solve_poisson
 from deep_image_blending.scene import Float, Scene, Window, as_float
+from deep_image_blending.sobolev import sobolev_preconditioner
 from deep_image_blending.target_style import log_totals, similarity, sorted_values, target_moments
 
 FIRST_STEP = 8.0
@@ -189,9 +190,11 @@ def _run_pass(
         if state is None or state.level != index:
             if change is not None:
                 base = base + _finer(change, base)
-            solver = _solver(objective.pixels.gather(base), pass_options)
+            solver = _solver(objective.pixels.gather(base), pass_options, objective.pixels)
             done, seconds = (state.evaluation, state.seconds) if state is not None else (0, 0.0)
             state = LoopState(solver, index, done, seconds)
+        else:
+            state.solver.precondition = preconditioner_of(pass_options, objective.pixels)
         try:
             status = minimise(
                 objective,
@@ -241,10 +244,15 @@ def _whole_canvas(objective: Objective) -> bool:
     return isinstance(objective, NormalisedObjective) and objective.pixels.index is None
 
 
-def _solver(x0: Tensor, options: PassOptions) -> LBFGS:
+def _solver(x0: Tensor, options: PassOptions, pixels: Pixels) -> LBFGS:
     if options.line_search == "fixed":
         return LBFGS(x0, history=options.history, line_search="fixed")
-    return LBFGS(x0, history=options.history, first_step=FIRST_STEP)
+    return LBFGS(x0, history=options.history, first_step=FIRST_STEP, precondition=preconditioner_of(options, pixels))
+
+
+def preconditioner_of(options: PassOptions, pixels: Pixels) -> Callable[[Tensor], Tensor] | None:
+    """The solver's preconditioner; it is rebuilt, not saved."""
+    return sobolev_preconditioner(pixels, options.cutoff) if options.cutoff else None
 
 
 def _start(
