@@ -64,9 +64,7 @@ def blend(
         scene, resolved, loaded["first_pass"], init_picture=_start(options), observers=observers
     )
     frozen = _as_written(scene, first)
-    second = passes.second_pass(
-        scene, resolved, loaded["second_pass"], as_float(frozen), observers=observers
-    )
+    second = passes.second_pass(scene, resolved, loaded["second_pass"], as_float(frozen), observers=observers)
     return BlendResult(
         _as_written(scene, second),
         frozen,
@@ -112,9 +110,7 @@ def second_pass(
     plane = None if mask is None else load_mask(mask)
     scene, resolved = pipeline.first_pass_scene(frozen, plane, canvas, resolved, said.append)
     resolved, loaded = _backbones(resolved, options, ("second_pass",), said)
-    result = passes.second_pass(
-        scene, resolved, loaded["second_pass"], scene.source_canvas(), observers=observers
-    )
+    result = passes.second_pass(scene, resolved, loaded["second_pass"], scene.source_canvas(), observers=observers)
     return BlendResult(
         _as_written(scene, result), None, _composite(scene), resolved, tuple(said), {"second_pass": result}
     )
@@ -205,9 +201,7 @@ def _resolved(
             rest = {"style_layers": None, "content_layer": None, **rest}
         if rest.get("backbone") == "auto":
             del rest["backbone"]
-        base = dataclasses.replace(
-            base, **{key: dataclasses.replace(current, weights=changed, **rest)}
-        )
+        base = dataclasses.replace(base, **{key: dataclasses.replace(current, weights=changed, **rest)})
     return base
 
 

@@ -76,7 +76,9 @@ def load_backbone(
             raise InputError(f"backbone {name} has no layer {tap!r}; it has {', '.join(known)}")
     path = weights if weights is not None else _pretrained(name, download)
     state = read_state_dict(path)
-    skeleton = Network(name, layers, {out: (torch.empty(0),) * 2 for out in convolutions}, IMAGENET).truncated(taps)
+    skeleton = Network(name, layers, {out: (torch.empty(0),) * 2 for out in convolutions}, IMAGENET).truncated(
+        taps
+    )
     parameters = {}
     channels = {"image": 3}
     for layer in skeleton.layers:
@@ -295,7 +297,9 @@ def _pretrained(name: str, download: Download | None) -> Path:
     path = _cache_path(url)
     if path.is_file():
         return path
-    remedy = f"give a local file with --weights, or use --backbone embedded, which needs none (wanted: {path.name})"
+    remedy = (
+        f"give a local file with --weights, or use --backbone embedded, which needs none (wanted: {path.name})"
+    )
     if download is None:
         raise InputError(f"the pretrained weights of {name} are not in the cache; {remedy}")
     try:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from deep_image_blending.config import Options, PassName
-    from deep_image_blending.pipeline import Inputs
     from deep_image_blending.runs import RunDirectory
 
 app = typer.Typer(
@@ -59,9 +58,7 @@ _OPTIONS: dict[str, Any] = {
     "first_pass_file": Annotated[
         Path | None, _option(_INPUT, "A saved first-pass picture, in place of a run.", "--first-pass-file")
     ],
-    "fit_mask": Annotated[
-        bool, _option(_INPUT, "Rescale a mask of another size to the source.", "--fit-mask")
-    ],
+    "fit_mask": Annotated[bool, _option(_INPUT, "Rescale a mask of another size to the source.", "--fit-mask")],
     "max_pixels": Annotated[
         int | None, _option(_INPUT, "Largest picture to read, in pixels.", "--max-pixels", min=1)
     ],
@@ -69,7 +66,9 @@ _OPTIONS: dict[str, Any] = {
     "ts": Annotated[int | None, _option(_PLACE, "Longer side to rescale the target to.", "--ts")],
     "x": Annotated[float | None, _option(_PLACE, "VERTICAL centre of the source on the canvas.", "--x")],
     "y": Annotated[float | None, _option(_PLACE, "HORIZONTAL centre of the source on the canvas.", "--y")],
-    "grow": Annotated[int | None, _option(_PLACE, "Pixels by which the mask grows (negative: shrinks).", "--grow")],
+    "grow": Annotated[
+        int | None, _option(_PLACE, "Pixels by which the mask grows (negative: shrinks).", "--grow")
+    ],
     "feather": Annotated[
         float | None, _option(_PLACE, "Pixels over which the mask's edge fades, inwards.", "--feather")
     ],
@@ -91,7 +90,9 @@ _OPTIONS: dict[str, Any] = {
     ],
     "tolerance": Annotated[
         float | None,
-        _option(_METHOD, "End a level when ten evaluations lower the objective by less (relative).", "--tolerance"),
+        _option(
+            _METHOD, "End a level when ten evaluations lower the objective by less (relative).", "--tolerance"
+        ),
     ],
     "history": Annotated[int | None, _option(_METHOD, "Pairs that L-BFGS remembers.", "--history")],
     "canvas": Annotated[
@@ -104,8 +105,11 @@ _OPTIONS: dict[str, Any] = {
     ],
     "reproduce_zero_content": Annotated[
         bool,
-        _option(_METHOD, "wacv2020: compare the second pass with itself, as the published code does.",
-                "--reproduce-zero-content"),
+        _option(
+            _METHOD,
+            "wacv2020: compare the second pass with itself, as the published code does.",
+            "--reproduce-zero-content",
+        ),
     ],
     "seed": Annotated[int | None, _option(_METHOD, "Seed of the noise start.", "--seed", min=0)],
     "grad_weight": Annotated[str | None, _option(_LOSS, "Weight of the gradient loss.", "--grad-weight")],
@@ -123,12 +127,13 @@ _OPTIONS: dict[str, Any] = {
     ],
     "colour_weight": Annotated[
         str | None,
-        _option(_LOSS, "Weight, inside content, of holding patches of colour: one, or `first,second`.",
-                "--colour-weight"),
+        _option(
+            _LOSS,
+            "Weight, inside content, of holding patches of colour: one, or `first,second`.",
+            "--colour-weight",
+        ),
     ],
-    "style_layers": Annotated[
-        str | None, _option(_LOSS, "Layers for style, comma-separated.", "--style-layers")
-    ],
+    "style_layers": Annotated[str | None, _option(_LOSS, "Layers for style, comma-separated.", "--style-layers")],
     "content_layer": Annotated[str | None, _option(_LOSS, "Layer for content.", "--content-layer")],
     "style_from": Annotated[
         str | None, _option(_LOSS, "Style of the target's whole, surroundings or similar parts.", "--style-from")
@@ -137,9 +142,7 @@ _OPTIONS: dict[str, Any] = {
     "device": Annotated[str | None, _option(_MACHINE, "auto, cpu, cuda[:N] or mps.", "--device")],
     "gpu_id": Annotated[int | None, _option(_MACHINE, "GPU number, as --device cuda:N.", "--gpu-id", min=0)],
     "precision": Annotated[str, _option(_MACHINE, "auto, float32 or bf16.", "--precision")],
-    "threads": Annotated[
-        int | None, _option(_MACHINE, "CPU threads (default: all cores).", "--threads", min=1)
-    ],
+    "threads": Annotated[int | None, _option(_MACHINE, "CPU threads (default: all cores).", "--threads", min=1)],
     "output_dir": Annotated[Path | None, _option(_OUTPUT, "Run directory.", "--output-dir")],
     "save_video": Annotated[
         str, _option(_OUTPUT, "Make a video at the end.", "--save-video", metavar="True|False")
@@ -168,12 +171,27 @@ _PICTURES = ("source_file", "mask_file", "target_file", "fit_mask", "max_pixels"
 _PLACING = ("ss", "ts", "x", "y", "grow", "feather")
 _HOW = ("preset", "backbone", "weights", "num_steps", "levels", "tolerance", "history", "smoothing")
 _LOSSES = (
-    "style_weight", "content_weight", "tv_weight", "colour_weight", "style_layers", "content_layer",
-    "style_from", "statistics",
+    "style_weight",
+    "content_weight",
+    "tv_weight",
+    "colour_weight",
+    "style_layers",
+    "content_layer",
+    "style_from",
+    "statistics",
 )
 _COMMON = (
-    "device", "gpu_id", "precision", "threads", "output_dir", "save_video", "resume", "force",
-    "checkpoint_every", "plain", "quiet",
+    "device",
+    "gpu_id",
+    "precision",
+    "threads",
+    "output_dir",
+    "save_video",
+    "resume",
+    "force",
+    "checkpoint_every",
+    "plain",
+    "quiet",
 )
 _FIRST = ("first_steps", "init", "seed", "grad_weight")
 _SECOND = ("second_steps", "canvas", "reproduce_zero_content", "hist_weight")
@@ -225,7 +243,14 @@ _command(*_BOTH, name="blend", hidden=True)(_run)
 
 
 @_command(
-    *_PICTURES, *_PLACING, *_HOW, *_LOSSES, *_COMMON, *_FIRST, "hist_weight", name="first-pass",
+    *_PICTURES,
+    *_PLACING,
+    *_HOW,
+    *_LOSSES,
+    *_COMMON,
+    *_FIRST,
+    "hist_weight",
+    name="first-pass",
     rich_help_panel="Blend",
 )
 def _first(given: SimpleNamespace) -> None:
@@ -237,7 +262,14 @@ def _first(given: SimpleNamespace) -> None:
 
 
 @_command(
-    *_PICTURES, "first_pass_file", *_PLACING, *_HOW, *_LOSSES, *_COMMON, *_SECOND, name="second-pass",
+    *_PICTURES,
+    "first_pass_file",
+    *_PLACING,
+    *_HOW,
+    *_LOSSES,
+    *_COMMON,
+    *_SECOND,
+    name="second-pass",
     rich_help_panel="Blend",
 )
 def _second(
@@ -432,8 +464,13 @@ def resolve_options(given: SimpleNamespace, passes: tuple[PassName, ...], base: 
     options = base if base is not None else preset(given.preset or "natural")
     if base is not None and given.preset is not None:
         chosen = preset(given.preset)
-        options = dataclasses.replace(base, first=chosen.first, second=chosen.second, preset=given.preset,
-                                      published_input=chosen.published_input)
+        options = dataclasses.replace(
+            base,
+            first=chosen.first,
+            second=chosen.second,
+            preset=given.preset,
+            published_input=chosen.published_input,
+        )
     placement = {name: getattr(given, name) for name in _PLACING if getattr(given, name) is not None}
     if given.fit_mask:
         placement["fit_mask"] = True
@@ -471,8 +508,11 @@ def _pass_changes(
     current = options.first if first else options.second
     changes: dict[str, Any] = {}
     fields = {
-        "grad_weight": "gradient", "style_weight": "style", "content_weight": "content",
-        "hist_weight": "histogram", "tv_weight": "tv",
+        "grad_weight": "gradient",
+        "style_weight": "style",
+        "content_weight": "content",
+        "hist_weight": "histogram",
+        "tv_weight": "tv",
     }
     new = {field: weights[option] for option, field in fields.items() if weights[option] is not None}
     if not first:
@@ -491,7 +531,10 @@ def _pass_changes(
             changes[option] = getattr(given, option)
     if given.style_layers is not None:
         changes["style_layers"] = tuple(part.strip() for part in given.style_layers.split(",") if part.strip())
-    for option, choices in (("style_from", ("whole", "surroundings", "similar")), ("statistics", ("gram", "covariance"))):
+    for option, choices in (
+        ("style_from", ("whole", "surroundings", "similar")),
+        ("statistics", ("gram", "covariance")),
+    ):
         if changes.get(option, choices[0]) not in choices:
             raise InputError(f"--{option.replace('_', '-')} {changes[option]!r}: choose {', '.join(choices)}")
     if given.backbone != "auto":
@@ -547,7 +590,9 @@ def _passes(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
     init_picture = _init_picture(options, scene.canvas)
     _threads(given.threads)
     options, loaded = _load(options, passes, given, say, console)
-    output = given.output_dir or _free_folder(title or f"{Path(given.source_file).stem}-{Path(given.target_file).stem}")
+    output = given.output_dir or _free_folder(
+        title or f"{Path(given.source_file).stem}-{Path(given.target_file).stem}"
+    )
     with RunDirectory.create(output, force=given.force) as run:
         pipeline.begin_run(run, inputs, scene, options, decisions)
         _execute(run, scene, options, loaded, passes, given, console, init_picture=init_picture)
@@ -580,8 +625,15 @@ def _resume(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
         if not left:
             console.print(f"'{run.path}' is finished; nothing to continue", highlight=False, soft_wrap=True)
         _execute(
-            run, scene, options, loaded, left, given, console,
-            init_picture=_init_picture(options, scene.canvas), resume=True,
+            run,
+            scene,
+            options,
+            loaded,
+            left,
+            given,
+            console,
+            init_picture=_init_picture(options, scene.canvas),
+            resume=True,
         )
         if _flag("--save-video", given.save_video):
             _save_video(run, console)
@@ -645,7 +697,11 @@ def _second_from_file(given: SimpleNamespace) -> None:
 
 
 def _load(
-    options: Options, passes: tuple[PassName, ...], given: SimpleNamespace, say: Callable[[str], None], console: Console
+    options: Options,
+    passes: tuple[PassName, ...],
+    given: SimpleNamespace,
+    say: Callable[[str], None],
+    console: Console,
 ) -> tuple[Options, Any]:
     from deep_image_blending import pipeline
     from deep_image_blending.download import fetch
@@ -688,13 +744,23 @@ def _execute(
             try:
                 with watcher(console, _style(given, console), title.capitalize()) as watch:
                     result = pipeline.execute(
-                        run, scene, options, loaded, name,
-                        init_picture=init_picture, first=first, observers=(watch,), resume=resume,
-                        checkpoint_every=given.checkpoint_every, interrupted=asked_to_stop,
+                        run,
+                        scene,
+                        options,
+                        loaded,
+                        name,
+                        init_picture=init_picture,
+                        first=first,
+                        observers=(watch,),
+                        resume=resume,
+                        checkpoint_every=given.checkpoint_every,
+                        interrupted=asked_to_stop,
                     )
             except pipeline.Interrupted:
-                _complain(f"stopped, checkpoint written; continue with: blend {_verb(passes)} "
-                          f"--output-dir '{run.path}' --resume")
+                _complain(
+                    f"stopped, checkpoint written; continue with: blend {_verb(passes)} "
+                    f"--output-dir '{run.path}' --resume"
+                )
                 raise typer.Exit(130) from None
         changes = "  ".join(
             f"{term} {value:.4g} → {result.last.get(term, value):.4g}" for term, value in result.first.items()

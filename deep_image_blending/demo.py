@@ -33,7 +33,9 @@ def demos() -> list[Demo]:
         cases = sorted(folder.glob("*/case.json"))
         if cases:
             return [_read(path) for path in cases]
-    raise InputError(f"the demo pictures are missing from '{package / 'data'}'; give --source-file and --target-file")
+    raise InputError(
+        f"the demo pictures are missing from '{package / 'data'}'; give --source-file and --target-file"
+    )
 
 
 def default_demo() -> Demo:

@@ -139,9 +139,9 @@ class NormalisedObjective:
         self.frame = Box(max(0, top - 2), max(0, left - 2), min(size[0], bottom + 2), min(size[1], right + 2))
         source, mask, target = (_cut(image, self.frame) for image in (source, self.mask, self.target))
         # The frame's own edge rows are constant, except where they are the canvas's.
-        self.guidance = losses.laplacian(source, "replicate") * mask + losses.laplacian(
-            target, "replicate"
-        ) * (1 - mask)
+        self.guidance = losses.laplacian(source, "replicate") * mask + losses.laplacian(target, "replicate") * (
+            1 - mask
+        )
         touched = F.max_pool2d((mask > 0).to(mask.dtype), 3, 1, 1)
         self.touched = touched
         self.guidance_energy = (self.guidance.square() * mask).sum().clamp_min(1.0)
@@ -224,9 +224,7 @@ class NormalisedObjective:
                 inside.append(flat[region.weights[tap].flatten() > 0.5])
             values = torch.cat(inside)
             if values.shape[0]:
-                parts.append(
-                    losses.histogram_loss(values, self.sorted_targets[tap], self.histogram_energy[tap])
-                )
+                parts.append(losses.histogram_loss(values, self.sorted_targets[tap], self.histogram_energy[tap]))
         return torch.stack(parts).mean() if parts else self.area * 0
 
     def _prepare_colour(self, reference: Tensor) -> None:
@@ -277,9 +275,7 @@ class PublishedFirstPass:
             foreground = F.pad(losses.laplacian(source) * mask, margins)
             self.guidance = foreground + losses.laplacian(target) * (1 - self.mask)
             self.canvas_features = RegionFeatures(network, target, whole(size), set(style_taps))
-            self.style = {
-                tap: losses.gram_matrix(found) for tap, found in self.canvas_features(target).items()
-            }
+            self.style = {tap: losses.gram_matrix(found) for tap, found in self.canvas_features(target).items()}
             own = source * mask
             self.object_features = RegionFeatures(
                 network, own, whole((mask.shape[2], mask.shape[3])), {content_tap}
@@ -331,8 +327,7 @@ class PublishedSecondPass:
             self.style = {tap: losses.gram_matrix(of_target[tap]) for tap in self.style_taps}
             self.content = self.features(first)[content_tap].float()
             self.sorted_targets = {
-                tap: _rows(of_target[tap]).sort(0).values
-                for tap in (self.style_taps if weights.histogram else ())
+                tap: _rows(of_target[tap]).sort(0).values for tap in (self.style_taps if weights.histogram else ())
             }
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:

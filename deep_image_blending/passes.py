@@ -236,7 +236,14 @@ def _result(
     if isinstance(objective, PublishedSecondPass) or _whole_canvas(objective):
         changed = np.ones(scene.canvas, np.bool_)
     return PassResult(
-        name, picture, changed, status, state.evaluation, state.seconds, ends.get("first", {}), ends.get("last", {})
+        name,
+        picture,
+        changed,
+        status,
+        state.evaluation,
+        state.seconds,
+        ends.get("first", {}),
+        ends.get("last", {}),
     )
 
 
@@ -247,7 +254,9 @@ def _whole_canvas(objective: Objective) -> bool:
 def _solver(x0: Tensor, options: PassOptions, pixels: Pixels) -> LBFGS:
     if options.line_search == "fixed":
         return LBFGS(x0, history=options.history, line_search="fixed")
-    return LBFGS(x0, history=options.history, first_step=FIRST_STEP, precondition=preconditioner_of(options, pixels))
+    return LBFGS(
+        x0, history=options.history, first_step=FIRST_STEP, precondition=preconditioner_of(options, pixels)
+    )
 
 
 def preconditioner_of(options: PassOptions, pixels: Pixels) -> Callable[[Tensor], Tensor] | None:
@@ -255,9 +264,7 @@ def preconditioner_of(options: PassOptions, pixels: Pixels) -> Callable[[Tensor]
     return sobolev_preconditioner(pixels, options.cutoff) if options.cutoff else None
 
 
-def _start(
-    window: Window, options: Options, pass_options: PassOptions, init_picture: Float | None
-) -> Float:
+def _start(window: Window, options: Options, pass_options: PassOptions, init_picture: Float | None) -> Float:
     """The pixels (h, w, 3) that the first pass starts from."""
     if options.init == "noise":
         generator = torch.Generator().manual_seed(options.seed)

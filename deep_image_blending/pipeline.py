@@ -198,9 +198,7 @@ def on_embedded(options: PassOptions) -> PassOptions:
     )
 
 
-def begin_run(
-    run: RunDirectory, inputs: Inputs, scene: Scene, options: Options, decisions: Sequence[str]
-) -> None:
+def begin_run(run: RunDirectory, inputs: Inputs, scene: Scene, options: Options, decisions: Sequence[str]) -> None:
     """Write the manifest and the plain cut-and-paste."""
     height, width = scene.canvas
     run.update(
@@ -375,7 +373,9 @@ def saved_first_pass(run: RunDirectory, scene: Scene) -> Float:
     """The frozen first-pass picture of a run, (H, W, 3) in 0..255."""
     path = run.picture_path("first_pass")
     if not path.is_file():
-        raise InputError(f"run '{run.path}' has no finished first pass; run 'blend first-pass' or 'blend run' first")
+        raise InputError(
+            f"run '{run.path}' has no finished first pass; run 'blend first-pass' or 'blend run' first"
+        )
     picture = as_float(load_picture(path).pixels)
     if picture.shape[:2] != scene.canvas:
         height, width = scene.canvas

@@ -152,7 +152,9 @@ def compose_scene(source: Picture, mask: Float | None, target: Picture, placemen
     """
     if mask is None:
         if source.alpha is None:
-            raise InputError(f"'{source.path}' has no alpha channel, so it needs a mask; give one with --mask-file")
+            raise InputError(
+                f"'{source.path}' has no alpha channel, so it needs a mask; give one with --mask-file"
+            )
         mask = source.alpha
     height, width = source.pixels.shape[:2]
     if mask.shape != (height, width):

@@ -327,9 +327,7 @@ def test_cubic_step_is_the_minimum_of_the_cubic_within_its_bounds() -> None:
     assert cubic_step(2.0, math.inf, -1.0, 1.0) == 1.0
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"history": 0}, {"lr": 0.0}, {"first_step": -1.0}, {"line_search": "exact"}]
-)
+@pytest.mark.parametrize("wrong", [{"history": 0}, {"lr": 0.0}, {"first_step": -1.0}, {"line_search": "exact"}])
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"positive|line_search"):
         LBFGS(torch.zeros(2), **wrong)  # type: ignore[arg-type]

@@ -15,10 +15,7 @@ Picture = npt.NDArray[np.float32]
 Random = np.random.Generator
 
 # Of scikit-image's bundled pictures, those that its documentation says are CC0 or in the public domain.
-PHOTOGRAPHS = (
-    "astronaut.png camera.png brick.png grass.png gravel.png chelsea.png coffee.png retina.jpg rocket.jpg "
-    "hubble_deep_field.jpg cell.png text.png"
-).split()
+PHOTOGRAPHS = ["astronaut.png", "camera.png", "brick.png", "grass.png", "gravel.png", "chelsea.png", "coffee.png", "retina.jpg", "rocket.jpg", "hubble_deep_field.jpg", "cell.png", "text.png"]
 
 
 def photographs() -> list[Picture]:

@@ -79,7 +79,9 @@ def distance(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square().flatten(1).sum(1) / b.square().flatten(1).sum(1).clamp_min(1e-12)
 
 
-def teacher_gradient(teacher: Network, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+def teacher_gradient(
+    teacher: Network, x: Tensor, y: Tensor
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """The style loss's gradient at x, the features of x, and the Gram matrices of y."""
     with torch.no_grad():
         wanted = {tap: gram(found) for tap, found in teacher.features(y, set(TAPS)).items()}
@@ -135,7 +137,11 @@ def train(arguments: argparse.Namespace) -> None:
         while (seconds := time.perf_counter() - began) < budget:
             progress = seconds / budget
             warm = step < arguments.warm
-            rate = arguments.rate * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+            rate = (
+                arguments.rate
+                * min(1.0, (step + 1) / 50)
+                * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+            )
             for group in optimiser.param_groups:
                 group["lr"] = rate
             x, y = pairs.x.to(device), pairs.y.to(device)
