@@ -1,0 +1,189 @@
+"""The objective of the mask alone equals the same losses evaluated on the whole canvas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from deep_image_blending import losses
+from deep_image_blending.backbones import load_backbone
+from deep_image_blending.config import PassOptions, Weights
+from deep_image_blending.objective import NormalisedObjective, Pixels, clusters, resample
+from deep_image_blending.target_style import log_totals, similarity, target_moments, tiled_features
+
+from .conftest import disc_mask, smooth_picture
+
+F64 = torch.float64
+TAPS = ("relu1_2", "relu2_2", "relu3_3")
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(array.astype(np.float64)).permute(2, 0, 1)[None]
+
+
+def _mask(places: list[tuple[int, int]], size: tuple[int, int]) -> torch.Tensor:
+    mask = np.zeros(size)
+    blob = disc_mask(20, 24) / 255
+    for top, left in places:
+        height, width = min(20, size[0] - top), min(24, size[1] - left)
+        mask[top : top + height, left : left + width] = blob[:height, :width]
+    return torch.from_numpy(mask)[None, None]
+
+
+PLACES = {
+    "inside": [(40, 50)],
+    "canvas corner": [(0, 0)],
+    "far corner": [(90, 110)],
+    "two far blobs": [(4, 4), (90, 110)],
+    "two near blobs": [(40, 40), (60, 60)],
+}
+
+
+@pytest.mark.parametrize("places", PLACES.values(), ids=PLACES.keys())
+def test_every_term_and_its_gradient_equal_the_whole_canvas(places: list[tuple[int, int]]) -> None:
+    size = (102, 126)
+    network = load_backbone("random", set(TAPS)).network.to(torch.device("cpu"), F64)
+    source, target = (_tensor(smooth_picture(seed, *size)) for seed in (5, 6))
+    mask = 0.25 * _mask(places, size) + 0.75 * (_mask(places, size) > 0.5)
+    moments = target_moments(network, target, TAPS)
+    options = PassOptions(
+        steps=1,
+        weights=Weights(gradient=0.7, style=1.3, content=0.9, tv=0.4),
+        backbone="random",
+    )
+    objective = NormalisedObjective(
+        network,
+        options,
+        source=source,
+        mask=mask,
+        target=target,
+        reference=source,
+        style=moments,
+        style_taps=TAPS,
+        content_tap="relu2_2",
+    )
+    pixels = Pixels(target, mask)
+    x = pixels.gather(source + 20 * torch.randn_like(source)).requires_grad_(True)
+    terms = objective.terms(x)
+
+    free = x.detach().clone().requires_grad_(True)
+    image = target.reshape(3, -1).index_copy(1, torch.nonzero(mask.flatten() > 0).flatten(), free)
+    blend = mask * image.reshape(target.shape) + (1 - mask) * target
+    features = network.features(blend, set(TAPS))
+    of_source = network.features(source, {"relu2_2"})["relu2_2"]
+    guidance = losses.laplacian(source, "replicate") * mask + losses.laplacian(target, "replicate") * (1 - mask)
+    distances = []
+    for tap in TAPS:
+        weight = F.adaptive_avg_pool2d(mask, features[tap].shape[2:])
+        if network.strides()[tap] > 1:
+            weight = F.avg_pool2d(mask, network.strides()[tap], ceil_mode=True, count_include_pad=False)
+            weight = weight[:, :, : features[tap].shape[2], : features[tap].shape[3]]
+        flat, wanted = features[tap].flatten(2)[0], network.features(target, {tap})[tap].flatten(2)[0]
+        gram = (flat * weight.flatten()) @ flat.T / weight.sum()
+        of_target = wanted @ wanted.T / wanted.shape[1]
+        distances.append((gram - of_target).square().sum() / of_target.square().sum())
+    weight = F.avg_pool2d(mask, 2, ceil_mode=True, count_include_pad=False)
+    content = ((features["relu2_2"] - of_source).square() * weight).sum() / (of_source.square() * weight).sum()
+    difference = losses.laplacian(blend, "replicate") - guidance
+    # The variation of the rest of the canvas is constant: only its gradient can be compared.
+    variation = losses.total_variation(blend) / (255 * 3 * mask.sum())
+    expected = {
+        "gradient": 0.7 * difference.square().sum() / (guidance.square() * mask).sum(),
+        "style": 1.3 * torch.stack(distances).mean(),
+        "content": 0.9 * content,
+        "tv": 0.4 * variation,
+    }
+    for name, value in expected.items():
+        if name != "tv":
+            torch.testing.assert_close(terms[name], value, rtol=1e-4, atol=1e-9)
+        (ours,) = torch.autograd.grad(terms[name], x, retain_graph=True)
+        (whole,) = torch.autograd.grad(value, free, retain_graph=True)
+        assert (ours - whole).norm() <= 1e-4 * whole.norm(), name
+
+
+def test_gradient_of_every_term_agrees_with_finite_differences() -> None:
+    size = (24, 28)
+    network = load_backbone("random", set(TAPS)).network.to(torch.device("cpu"), F64)
+    source, target = (_tensor(smooth_picture(seed, *size)) for seed in (5, 6))
+    mask = _mask([(3, 2)], size)
+    options = PassOptions(
+        steps=1,
+        weights=Weights(gradient=1, style=1, content=1, histogram=1, tv=1),
+        backbone="random",
+        colour=2.0,
+        statistics="covariance",
+    )
+    objective = NormalisedObjective(
+        network,
+        options,
+        source=source,
+        mask=mask,
+        target=target,
+        reference=source,
+        style=target_moments(network, target, TAPS),
+        style_taps=TAPS,
+        content_tap="relu2_2",
+        histogram_target={
+            tap: found.permute(0, 2, 3, 1).reshape(-1, found.shape[1]).sort(0).values
+            for tap, found in network.features(target, set(TAPS)).items()
+        },
+    )
+    start = objective.pixels.gather(source * 0.7 + 40)
+    direction = torch.randn_like(start)
+    for name in ("gradient", "style", "content", "tv"):
+        x = start.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(objective.terms(x)[name], x)
+        step = 1e-4
+        with torch.no_grad():
+            ahead = objective.terms(start + step * direction)[name]
+            behind = objective.terms(start - step * direction)[name]
+        slope = float((ahead - behind) / (2 * step))
+        assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-4, abs=1e-9), name
+    assert objective.terms(start)["histogram"] > 0
+
+
+def test_far_blobs_are_evaluated_apart_and_near_ones_together() -> None:
+    size = (200, 300)
+    assert len(clusters(_mask([(0, 0), (170, 270)], size), 32, 4)) == 2
+    assert len(clusters(_mask([(0, 0), (22, 26)], size), 32, 4)) == 1
+
+
+def test_mask_of_a_layer_is_the_mean_over_its_cells() -> None:
+    mask = torch.zeros(1, 1, 5, 4)
+    mask[0, 0, :2, 0] = 1
+    resampled = resample(mask, 2, (2, 2))
+    torch.testing.assert_close(resampled, torch.tensor([[[[0.5, 0.0], [0.0, 0.0]]]]))
+
+
+def test_tiled_features_equal_the_whole() -> None:
+    network = load_backbone("random", set(TAPS)).network.to(torch.device("cpu"), F64)
+    image = torch.rand(1, 3, 75, 90, dtype=F64) * 255
+    full = network.features(image, set(TAPS))
+    seen = {tap: torch.zeros_like(full[tap]) for tap in TAPS}
+    for found, places in tiled_features(network, image, set(TAPS), tile=32):
+        for tap in TAPS:
+            rows, columns = places[tap].slices()
+            seen[tap][:, :, rows, columns] = found[tap]
+    for tap in TAPS:
+        torch.testing.assert_close(seen[tap], full[tap])
+    moments = target_moments(network, image, TAPS)
+    for tap in TAPS:
+        torch.testing.assert_close(moments[tap], losses.second_moment(full[tap]))
+    totals = log_totals(network, image, TAPS)
+    torch.testing.assert_close(totals["relu3_3"], losses.log_mean_exp(full["relu3_3"]), check_dtype=False)
+
+
+def test_similarity_prefers_the_part_of_the_target_that_looks_like_the_object() -> None:
+    network = load_backbone("random", set(TAPS)).network.to(torch.device("cpu"))
+    y, x = np.mgrid[:96, :96]
+    stripes = 128 + 100 * np.sign(np.sin(x * 1.2))[..., None] * np.ones(3)
+    checks = 128 + 100 * np.sign(np.sin(y * 0.4) * np.sin(x * 0.4))[..., None] * np.ones(3)
+    target = np.where((x < 48)[..., None], stripes, checks)
+    blend = stripes
+    mask = torch.zeros(1, 1, 96, 96)
+    mask[:, :, 30:60, 30:60] = 1
+    weights = similarity(network, _tensor(target).float(), _tensor(blend).float(), mask, "relu3_3")
+    assert float(weights.mean()) == pytest.approx(1, abs=0.02)
+    assert float(weights[..., :40].mean()) > 1.3 * float(weights[..., 56:].mean())
