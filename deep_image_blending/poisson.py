@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-Field = npt.NDArray[np.floating]
+Field = npt.NDArray[Any]
 Plane = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
 
@@ -74,7 +75,7 @@ def solve_poisson(
     if region.all():
         solved = _solve(np.zeros_like(result), laplacian.astype(np.float64), region, tolerance, singular=True)
         goal = (result if initial is None else initial).mean((0, 1))
-        return solved + (goal - solved.mean((0, 1)))
+        return np.asarray(solved + (goal - solved.mean((0, 1))))
     labels, count = ndimage.label(region)
     boxes = ndimage.find_objects(labels) if count <= _APART else [(slice(None), slice(None))]
     for number, (rows, columns) in enumerate(boxes, 1):
@@ -258,7 +259,7 @@ def _gathered(values: Plane) -> Plane:
     return np.asarray(rows[..., ::2] + rows[..., 1::2], np.float32)
 
 
-def _shifted(values: npt.NDArray[np.generic], axis: int, by: int) -> npt.NDArray[np.generic]:
+def _shifted(values: Field, axis: int, by: int) -> Field:
     """A view without the first (by 1) or the last (by -1) element along an axis."""
     index = [slice(None)] * values.ndim
     index[axis] = slice(1, None) if by > 0 else slice(None, -1)

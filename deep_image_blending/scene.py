@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -140,9 +141,9 @@ class Scene:
         return result, changed
 
 
-def as_float(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> Float:
+def as_float(pixels: npt.NDArray[Any]) -> Float:
     """Pixels of either depth as float32 in 0..255 (exactly invertible)."""
-    return pixels.astype(np.float32) / np.float32(257 if pixels.dtype == np.uint16 else 1)
+    return np.asarray(pixels.astype(np.float32) / np.float32(257 if pixels.dtype == np.uint16 else 1))
 
 
 def compose_scene(source: Picture, mask: Float | None, target: Picture, placement: Placement) -> Scene:
@@ -211,7 +212,7 @@ def _resized_picture(picture: Picture, size: tuple[int, int]) -> Picture:
     return dataclasses.replace(picture, pixels=pixels, native=native)
 
 
-def _resized(pixels: npt.NDArray[np.generic], size: tuple[int, int]) -> npt.NDArray[np.generic]:
+def _resized(pixels: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
     if pixels.shape[:2] == size:
         return pixels
     if pixels.dtype == np.uint8:
@@ -220,7 +221,7 @@ def _resized(pixels: npt.NDArray[np.generic], size: tuple[int, int]) -> npt.NDAr
     return np.rint(np.stack(planes, -1).clip(0, 65535)).astype(np.uint16)
 
 
-def _resized_plane(plane: npt.NDArray[np.generic], size: tuple[int, int]) -> Float:
+def _resized_plane(plane: npt.NDArray[Any], size: tuple[int, int]) -> Float:
     image = Image.fromarray(plane.astype(np.float32), mode=None)
     return np.asarray(image.resize((size[1], size[0])), np.float32)
 
@@ -255,4 +256,5 @@ def _disc(radius: int) -> npt.NDArray[np.bool_]:
 
 def _averaged(image: Float, rows: int, columns: int, factor: int) -> Float:
     cut = image[: rows * factor, : columns * factor]
-    return cut.reshape(rows, factor, columns, factor, image.shape[2]).mean((1, 3), dtype=np.float32)
+    blocks = cut.reshape(rows, factor, columns, factor, image.shape[2])
+    return np.asarray(blocks.mean((1, 3), dtype=np.float32))

@@ -33,7 +33,9 @@ def _direct(target: np.ndarray, laplacian: np.ndarray, region: np.ndarray) -> np
                 if 0 <= a < height and 0 <= b < width:
                     matrix[row, row] += 1
                     matrix[row, number[a, b]] -= 1
-    return np.stack([spsolve(matrix.tocsr(), right[:, c]) for c in range(target.shape[2])], 1).reshape(target.shape)
+    return np.stack([spsolve(matrix.tocsr(), right[:, c]) for c in range(target.shape[2])], 1).reshape(
+        target.shape
+    )
 
 
 def _pictures(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

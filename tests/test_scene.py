@@ -53,7 +53,9 @@ def test_square_placement_is_pillows_resampling_and_a_hard_mask() -> None:
 
 
 def test_part_off_the_canvas_is_cut() -> None:
-    scene = compose_scene(_picture(1, 20, 20), np.ones((20, 20), np.float32), _picture(2, 50, 60), Placement(x=0, y=60))
+    scene = compose_scene(
+        _picture(1, 20, 20), np.ones((20, 20), np.float32), _picture(2, 50, 60), Placement(x=0, y=60)
+    )
     assert scene.region() == (0, 50, 10, 60)
     pasted, changed = scene.paste()
     assert changed.sum() == 100
