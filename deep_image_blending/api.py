@@ -190,8 +190,7 @@ def _resolved(
     for position, pass_name in enumerate(pipeline.PASSES):
         if pass_name not in which:
             continue
-        key = "first" if pass_name == "first_pass" else "second"
-        current: PassOptions = getattr(base, key)
+        current = base.of(pass_name)
         mine = {name: _for_pass(name, value, position) for name, value in options.items() if name not in own}
         changed = dataclasses.replace(
             current.weights, **{name: value for name, value in mine.items() if name in weights}
@@ -201,7 +200,7 @@ def _resolved(
             rest = {"style_layers": None, "content_layer": None, **rest}
         if rest.get("backbone") == "auto":
             del rest["backbone"]
-        base = dataclasses.replace(base, **{key: dataclasses.replace(current, weights=changed, **rest)})
+        base = base.with_pass(pass_name, dataclasses.replace(current, weights=changed, **rest))
     return base
 
 

@@ -152,7 +152,8 @@ def _vgg_layers(name: str) -> tuple[Layer, ...]:
 
 def _vgg_names(name: str) -> dict[str, tuple[str, ...]]:
     """Where torchvision's state dict holds each convolution: `features.N`."""
-    names, index = {}, 0
+    names: dict[str, tuple[str, ...]] = {}
+    index = 0
     for block, depth in enumerate(_VGG_DEPTHS[name], 1):
         for i in range(1, depth + 1):
             names[f"relu{block}_{i}"] = (f"features.{index}",)

@@ -480,9 +480,8 @@ def resolve_options(given: SimpleNamespace, passes: tuple[PassName, ...], base: 
         for name in ("grad_weight", "style_weight", "content_weight", "hist_weight", "tv_weight", "colour_weight")
     }
     for name in passes:
-        key = "first" if name == "first_pass" else "second"
         changes = _pass_changes(given, name, {option: column[name] for option, column in columns.items()}, options)
-        options = dataclasses.replace(options, **{key: dataclasses.replace(getattr(options, key), **changes)})
+        options = options.with_pass(name, dataclasses.replace(options.of(name), **changes))
     changes = {name: getattr(given, name) for name in ("init", "seed") if getattr(given, name) is not None}
     if changes.get("init") not in (None, "noise", "paste", "poisson"):
         changes["init"] = str(Path(changes["init"]).absolute())
@@ -491,8 +490,6 @@ def resolve_options(given: SimpleNamespace, passes: tuple[PassName, ...], base: 
     wanted = f"cuda:{given.gpu_id}" if given.gpu_id is not None else given.device
     if wanted is not None or base is None:
         changes["device"] = resolve_device(wanted or "auto")
-    if given.precision not in ("auto", "float32", "bf16"):
-        raise InputError(f"--precision {given.precision!r}: choose auto, float32 or bf16")
     if given.precision != "auto" or base is None:
         changes["precision"] = resolve_precision(given.precision, changes.get("device", options.device))
     return dataclasses.replace(options, **changes)
@@ -505,7 +502,7 @@ def _pass_changes(
     import dataclasses
 
     first = name == "first_pass"
-    current = options.first if first else options.second
+    current = options.of(name)
     changes: dict[str, Any] = {}
     fields = {
         "grad_weight": "gradient",
@@ -514,7 +511,7 @@ def _pass_changes(
         "hist_weight": "histogram",
         "tv_weight": "tv",
     }
-    new = {field: weights[option] for option, field in fields.items() if weights[option] is not None}
+    new = {field: value for option, field in fields.items() if (value := weights[option]) is not None}
     if not first:
         new.pop("gradient", None)
     if new:

@@ -13,6 +13,8 @@ from typing import Any, Literal
 from deep_image_blending.errors import InputError
 
 PassName = Literal["first_pass", "second_pass"]
+PASSES: tuple[PassName, ...] = ("first_pass", "second_pass")
+Precision = Literal["float32", "bf16"]
 TERMS = ("gradient", "style", "content", "histogram", "tv")
 
 
@@ -125,8 +127,18 @@ class Options:
     init: str = "poisson"
     seed: int = 0
     device: str = "cpu"
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Precision = "float32"
     published_input: bool = False
+
+    def of(self, name: PassName) -> PassOptions:
+        """The options of one pass."""
+        return self.first if name == "first_pass" else self.second
+
+    def with_pass(self, name: PassName, options: PassOptions) -> Options:
+        """The same with other options for one pass."""
+        if name == "first_pass":
+            return dataclasses.replace(self, first=options)
+        return dataclasses.replace(self, second=options)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -264,7 +264,7 @@ class RegionFeatures:
 
     @torch.no_grad()
     def _surroundings(self, canvas: Tensor) -> dict[str, Tensor]:
-        """The constant part of every layer, from one plain evaluation of a crop that holds all receptive fields."""
+        """The constant part of every layer, from one evaluation of a crop that holds all receptive fields."""
         rows, columns = canvas.shape[2], canvas.shape[3]
         strides = self.network.strides()
         total, reach = max(strides.values()), self.network.reach()

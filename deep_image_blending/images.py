@@ -298,7 +298,7 @@ def _deep_tiff(path: Path, data: bytes, max_pixels: int) -> Picture | None:
         _limit(path, page.imagewidth, page.imagelength, max_pixels)
         array = page.asarray()
         orientation, profile = page.tags.get(_ORIENTATION), page.tags.get(_ICC)
-    if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[2] not in (1, 2, 3, 4):
+    if array.ndim == 3 and page.planarconfig == 2:
         array = np.moveaxis(array, 0, 2)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] > 4):
         raise InputError(f"'{path}' has {array.shape} values: not a picture of 1 to 4 channels")

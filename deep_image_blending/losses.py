@@ -105,7 +105,7 @@ def style_distance(style: Tensor, target: Tensor) -> Tensor:
 
 
 def content_loss(features: Tensor, reference: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean squared difference of features (Gatys et al., 2016), or the weighted one over the reference's energy."""
+    """Mean squared difference of features (Gatys et al., 2016), or weighted and over the reference's energy."""
     difference = (features - reference).square()
     if weights is None:
         return difference.mean()

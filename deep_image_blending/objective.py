@@ -180,7 +180,7 @@ class NormalisedObjective:
             self.content_energy = torch.stack(energies).sum().clamp_min(1e-12)
 
     def _seen(self, features: Tensor) -> Tensor:
-        return losses.apply_head(features, self.network.heads.get(self.content_tap)).float()
+        return losses.apply_head(_wide(features), self.network.heads.get(self.content_tap))
 
     def _style(self, features: list[dict[str, Tensor]]) -> Tensor:
         distances = []
@@ -204,7 +204,7 @@ class NormalisedObjective:
         head = self.network.heads.get(self.content_tap)
         parts = []
         for found, own, region in zip(features, self.references, self.regions, strict=True):
-            difference = (found[self.content_tap] - own).float()
+            difference = _wide(found[self.content_tap] - own)
             weights = region.weights[self.content_tap]
             if head is not None:
                 # |P d|² as dᵀ(PᵀP)d: the bias cancels, and the wide features are never made.
@@ -220,7 +220,7 @@ class NormalisedObjective:
         for tap in self.style_taps:
             inside = []
             for found, region in zip(features, self.regions, strict=True):
-                flat = found[tap].permute(0, 2, 3, 1).reshape(-1, found[tap].shape[1]).float()
+                flat = _rows(found[tap])
                 inside.append(flat[region.weights[tap].flatten() > 0.5])
             values = torch.cat(inside)
             if values.shape[0]:
@@ -304,7 +304,7 @@ class PublishedFirstPass:
 
 
 class PublishedSecondPass:
-    """The second pass: the whole canvas from the frozen first-pass image (1, 3, H, W) towards the target's style."""
+    """The second pass: the whole canvas from the frozen first-pass image (1, 3, H, W) to the target's style."""
 
     def __init__(
         self,
@@ -420,4 +420,9 @@ def _cut(image: Tensor, box: Box) -> Tensor:
 
 
 def _rows(features: Tensor) -> Tensor:
-    return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).float()
+    return _wide(features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]))
+
+
+def _wide(values: Tensor) -> Tensor:
+    """In float32 or better."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

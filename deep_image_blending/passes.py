@@ -161,7 +161,7 @@ def _run_pass(
     observers: Sequence[Observer],
     resume: LoopState | None,
 ) -> PassResult:
-    pass_options = options.first if name == "first_pass" else options.second
+    pass_options = options.of(name)
     device = torch.device(options.device)
     dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
     network = backbone.network.to(device, dtype)
@@ -211,7 +211,8 @@ def _run_pass(
             change = objective.pixels.scatter(state.solver.best).detach() - _image(begun, device)
             if pass_options.region == "mask":
                 change = change * (_plane(level.window.mask, device) > 0)
-    assert state is not None and objective is not None
+    assert state is not None
+    assert objective is not None
     return _result(name, scene, levels[-1], objective, state, status, ends)
 
 
@@ -372,8 +373,9 @@ def _require_on_canvas(scene: Scene) -> None:
     bottom, right = scene.top + scene.mask.shape[0], scene.left + scene.mask.shape[1]
     if scene.top < 0 or scene.left < 0 or bottom > height or right > width:
         raise InputError(
-            f"preset wacv2020 needs the whole source on the canvas: it covers rows {scene.top}..{bottom} and columns "
-            f"{scene.left}..{right} of a {width}x{height} canvas; move it with --x and --y, or use --preset natural"
+            f"preset wacv2020 needs the whole source on the canvas: it covers rows {scene.top}..{bottom} and "
+            f"columns {scene.left}..{right} of a {width}x{height} canvas; move it with --x and --y, "
+            "or use --preset natural"
         )
 
 
@@ -383,7 +385,8 @@ def _coarser(image: Float | None, factor: int) -> Float:
         return image
     rows, columns = image.shape[0] // factor, image.shape[1] // factor
     cut = image[: rows * factor, : columns * factor]
-    return cut.reshape(rows, factor, columns, factor, 3).mean((1, 3), dtype=np.float32)
+    blocks = cut.reshape(rows, factor, columns, factor, 3)
+    return np.asarray(blocks.mean((1, 3), dtype=np.float32))
 
 
 def _finer(change: Tensor, like: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ import torch
 
 from deep_image_blending import backbones, runs
 from deep_image_blending.backbones import Backbone, Download, load_backbone
-from deep_image_blending.config import Options, PassName, PassOptions, Placement
+from deep_image_blending.config import PASSES as PASSES
+from deep_image_blending.config import Options, PassName, PassOptions, Placement, Precision
 from deep_image_blending.engine import Evaluation, LoopState, Observer
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import sha256_of
@@ -32,8 +33,6 @@ from deep_image_blending.runs import RunDirectory
 from deep_image_blending.scene import Float, Scene, as_float, compose_scene, looks_inverted
 
 Say = Callable[[str], None]
-
-PASSES: tuple[PassName, ...] = ("first_pass", "second_pass")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,8 @@ def inputs_of(run: RunDirectory) -> Inputs:
     if paths.get("source") is None or paths.get("target") is None:
         raise InputError(f"run '{run.path}' does not say what it was made of; start a new run")
     source, target = paths["source"], paths["target"]
-    assert source is not None and target is not None
+    assert source is not None
+    assert target is not None
     return read_inputs(source, paths["mask"], target)
 
 
@@ -135,7 +135,7 @@ def first_pass_scene(
 
 
 def resolve_device(name: str) -> str:
-    """`auto`, `cpu`, `cuda[:N]` or `mps` -> a device that is there. Raises InputError that lists those that are."""
+    """`auto`, `cpu`, `cuda[:N]` or `mps` -> a device that is there. InputError lists those that are."""
     available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         available.append("mps")
@@ -147,11 +147,13 @@ def resolve_device(name: str) -> str:
     return wanted
 
 
-def resolve_precision(name: str, device: str) -> str:
+def resolve_precision(name: str, device: str) -> Precision:
     """`auto` is bf16 on a CUDA device that computes it natively, float32 elsewhere."""
+    if name not in ("auto", "float32", "bf16"):
+        raise InputError(f"precision {name!r}: choose auto, float32 or bf16")
     if name == "auto":
         return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
-    return name
+    return "bf16" if name == "bf16" else "float32"
 
 
 def load_backbones(
@@ -170,8 +172,7 @@ def load_backbones(
     """
     loaded: dict[PassName, Backbone] = {}
     for name in passes:
-        key = "first" if name == "first_pass" else "second"
-        pass_options: PassOptions = getattr(options, key)
+        pass_options = options.of(name)
         try:
             loaded[name] = load_backbone(
                 pass_options.backbone, wanted_taps(pass_options), weights=weights, download=download
@@ -181,7 +182,7 @@ def load_backbones(
                 raise
             say(f"{name.replace('_', ' ')}: using the embedded backbone, since {error}")
             pass_options = on_embedded(pass_options)
-            options = dataclasses.replace(options, **{key: pass_options})
+            options = options.with_pass(name, pass_options)
             loaded[name] = load_backbone("embedded", wanted_taps(pass_options))
     return options, loaded
 
@@ -238,7 +239,7 @@ def execute(
     interrupted: Callable[[], bool] = lambda: False,
 ) -> PassResult:
     """Run one pass in a run directory: its picture, losses, frames and checkpoints are written there."""
-    pass_options = options.first if name == "first_pass" else options.second
+    pass_options = options.of(name)
     backbone = loaded[name]
     run.update(
         backbone={
@@ -250,7 +251,7 @@ def execute(
     state = _resumed(run, name, options) if resume else None
     recorder = Recorder(run, scene, options, name, backbone, state, checkpoint_every, interrupted)
     run.update_pass(name, status="running", pid=runs.process_alive())
-    watching = (*observers, recorder)
+    watching: tuple[Observer, ...] = (*observers, recorder)
     try:
         if name == "first_pass":
             result = first_pass(
@@ -304,7 +305,7 @@ class Recorder:
     ) -> None:
         self.run, self.name, self.every, self.interrupted = run, name, every, interrupted
         self.fingerprint = options.fingerprint(name)
-        self.options = options.first if name == "first_pass" else options.second
+        self.options = options.of(name)
         self.windows = {
             level.window.scale: level.window for level in pass_levels(scene, self.options, backbone.network)
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from rich.console import Console
@@ -77,17 +76,11 @@ class LiveTable:
         self.live = Live(console=console, refresh_per_second=8, transient=False)
 
     def __enter__(self) -> LiveTable:
-        self.live.__enter__()
+        self.live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        value: BaseException | None = None,
-        trace: TracebackType | None = None,
-        *_: object,
-    ) -> None:
-        self.live.__exit__(kind, value, trace)
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
 
     def __call__(self, record: Evaluation) -> None:
         if self.rows and self.rows[-1].index < self.next and self.rows[-1].index != 1:

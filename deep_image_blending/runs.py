@@ -174,7 +174,7 @@ class RunDirectory:
             old.unlink(missing_ok=True)
 
     def load_checkpoint(self, name: PassName) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """The newest checkpoint that is whole, as (tensors, numbers); a damaged one is passed over, with a warning."""
+        """The newest whole checkpoint as (tensors, numbers); a damaged one is passed over, with a warning."""
         for path in reversed(self._checkpoints(name)):
             try:
                 data = path.read_bytes()

@@ -131,7 +131,7 @@ class Scene:
         return self.window(None).source
 
     def on_canvas(self, window: Window, blend: Float) -> tuple[Float, npt.NDArray[np.bool_]]:
-        """A blended window put back on the canvas: (H, W, 3) float32 0..255, and the (H, W) pixels it may change."""
+        """A blended window put back on the canvas: (H, W, 3) float32 0..255, and the pixels it may change."""
         result = as_float(self.target.pixels)
         changed = np.zeros(self.canvas, np.bool_)
         rows = slice(window.top, window.top + blend.shape[0])
@@ -218,7 +218,7 @@ def _resized(pixels: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any
     if pixels.dtype == np.uint8:
         return np.asarray(Image.fromarray(pixels).resize((size[1], size[0])))
     planes = [_resized_plane(pixels[..., i], size) for i in range(pixels.shape[2])]
-    return np.rint(np.stack(planes, -1).clip(0, 65535)).astype(np.uint16)
+    return np.asarray(np.rint(np.stack(planes, -1).clip(0, 65535)), np.uint16)
 
 
 def _resized_plane(plane: npt.NDArray[Any], size: tuple[int, int]) -> Float:

@@ -61,7 +61,8 @@ def sine_transform(values: Tensor) -> Tensor:
     odd = values.new_zeros(*values.shape[:-1], 2 * (count + 1))
     odd[..., 1 : count + 1] = values
     odd[..., count + 2 :] = -values.flip(-1)
-    return -torch.fft.rfft(odd).imag[..., 1 : count + 1]
+    spectrum: Tensor = torch.fft.rfft(odd)
+    return -spectrum.imag[..., 1 : count + 1]
 
 
 def _smooth(number: int) -> int:

@@ -138,7 +138,7 @@ def similarity(
     a = F.normalize(chosen - centre, dim=1)
     b = F.normalize(flat_target - centre, dim=1)
     spread = torch.zeros(b.shape[0], device=b.device)
-    for part in a.split(512):
+    for part in torch.split(a, 512):
         spread += torch.softmax(part @ b.T / temperature, 1).sum(0)
     spread = (spread / spread.mean()).view(1, 1, rows, columns)
     return F.interpolate(spread, size=size, mode="bilinear", align_corners=False)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from deep_image_blending.config import PASSES
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write
 from deep_image_blending.runs import RunDirectory
@@ -62,8 +63,8 @@ def _moments(run: RunDirectory) -> Iterator[tuple[Frame, Frame]]:
     top, left, bottom, right = run.manifest["placement"]["region"]
     found = False
     yield paste, paste
-    for name in ("first_pass", "second_pass"):
-        for path in run.frames(name):  # type: ignore[arg-type]
+    for name in PASSES:
+        for path in run.frames(name):
             found = True
             moment = _read(path)
             frame = paste.copy()

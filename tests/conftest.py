@@ -38,7 +38,9 @@ def smooth_picture(seed: int, height: int, width: int) -> np.ndarray:
     """(H, W, 3) uint8 with structure at several scales."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width] / 8
-    planes = [np.sin(x * random.uniform(0.3, 2) + y * random.uniform(0.3, 2) + random.uniform(0, 6)) for _ in "rgb"]
+    planes = [
+        np.sin(x * random.uniform(0.3, 2) + y * random.uniform(0.3, 2) + random.uniform(0, 6)) for _ in "rgb"
+    ]
     image = 128 + 70 * np.stack(planes, -1) + random.normal(0, 8, (height, width, 3))
     return image.clip(0, 255).astype(np.uint8)
 

@@ -92,9 +92,7 @@ def test_histogram_matching_agrees_with_scikit_image() -> None:
 
     random = np.random.default_rng(0)
     features, target = random.normal(0, 1, (4000, 1)), random.gamma(2, 1, (4000, 1))
-    ours = losses.match_histogram(
-        torch.from_numpy(features), torch.from_numpy(np.sort(target, 0))
-    ).numpy()
+    ours = losses.match_histogram(torch.from_numpy(features), torch.from_numpy(np.sort(target, 0))).numpy()
     theirs = match_histograms(features, target)
     assert np.abs(ours - theirs).max() < 1e-9
 

@@ -88,7 +88,7 @@ def test_coarser_window_is_the_mean_of_blocks() -> None:
 def test_growing_and_feathering() -> None:
     mask = np.zeros((21, 21), np.float32)
     mask[8:13, 8:13] = 1
-    place = dict(x=20, y=20)
+    place = {"x": 20, "y": 20}
     grown = compose_scene(_picture(1, 21, 21), mask, _picture(2, 40, 40), Placement(grow=2, **place)).mask
     shrunk = compose_scene(_picture(1, 21, 21), mask, _picture(2, 40, 40), Placement(grow=-1, **place)).mask
     soft = compose_scene(_picture(1, 21, 21), mask, _picture(2, 40, 40), Placement(feather=3, **place)).mask

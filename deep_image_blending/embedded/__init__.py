@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deep_image_blending.errors import RunError
 
@@ -14,7 +14,7 @@ TAPS = ("relu1_2", "relu2_2", "relu3_3")
 """The teacher's layers that the three stages stand for."""
 CHANNELS = (24, 48, 96)
 TEACHER_CHANNELS = (64, 128, 256)
-POOL = "avg"
+POOL: Literal["avg"] = "avg"
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
 SHA256 = ""
 

@@ -36,7 +36,8 @@ class Student(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.orthogonal_(module.weight, gain=2**0.5)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Normalised RGB (N, 3, H, W) -> the student's own features by tap; see `predict` for the teacher's."""

@@ -9,13 +9,27 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 Picture = npt.NDArray[np.float32]
 """(H, W, 3), 0..1."""
 Random = np.random.Generator
 
 # Of scikit-image's bundled pictures, those that its documentation says are CC0 or in the public domain.
-PHOTOGRAPHS = ["astronaut.png", "camera.png", "brick.png", "grass.png", "gravel.png", "chelsea.png", "coffee.png", "retina.jpg", "rocket.jpg", "hubble_deep_field.jpg", "cell.png", "text.png"]
+PHOTOGRAPHS = [
+    "astronaut.png",
+    "camera.png",
+    "brick.png",
+    "grass.png",
+    "gravel.png",
+    "chelsea.png",
+    "coffee.png",
+    "retina.jpg",
+    "rocket.jpg",
+    "hubble_deep_field.jpg",
+    "cell.png",
+    "text.png",
+]
 
 
 def photographs() -> list[Picture]:
@@ -33,7 +47,7 @@ def photographs() -> list[Picture]:
             image = opened.convert("RGB")
         scale = min(1.0, 640 / max(image.size))
         image = image.resize((round(image.width * scale), round(image.height * scale)))
-        found.append(np.asarray(image, np.float32) / 255)
+        found.append(np.asarray(image, np.float32) / np.float32(255))
     return found
 
 
@@ -66,7 +80,7 @@ def leaves(random: Random, size: int) -> Picture:
             angles = turn + np.linspace(0, 2 * np.pi, corners, endpoint=False)
             points = [(x + radius * float(np.cos(a)), y + radius * float(np.sin(a))) for a in angles]
             draw.polygon(points, fill=_colour(random))
-    return _grained(random, np.asarray(image, np.float32) / 255)
+    return _grained(random, np.asarray(image, np.float32) / np.float32(255))
 
 
 def stripes(random: Random, size: int) -> Picture:
@@ -89,10 +103,10 @@ def cells(random: Random, size: int) -> Picture:
     """Voronoi cells of random colours, shaded towards their edges."""
     count = int(random.integers(20, 300))
     points = random.uniform(0, size, (count, 2))
-    grid = np.stack(np.mgrid[:size, :size], -1).reshape(-1, 2)
-    from scipy.spatial import cKDTree
-
-    distance, nearest = cKDTree(points).query(grid, 2)
+    rows, columns = np.mgrid[:size, :size]
+    grid = np.column_stack((rows.ravel(), columns.ravel()))
+    found = cKDTree(points).query(grid, 2)
+    distance, nearest = np.asarray(found[0]), np.asarray(found[1])
     edge = np.clip((distance[:, 1] - distance[:, 0]) / 4, 0, 1) ** random.uniform(0.2, 2)
     palette = random.uniform(0, 1, (count, 3))
     image = palette[nearest[:, 0]] * (1 - random.uniform(0, 1) * (1 - edge[:, None]))
@@ -133,7 +147,7 @@ def painted(random: Random, image: Picture) -> Picture:
                     fill=(int(tone[0]), int(tone[1]), int(tone[2])),
                     width=max(1, round(1.5 * brush / bristles)),
                 )
-    return np.asarray(canvas, np.float32) / 255
+    return np.asarray(canvas, np.float32) / np.float32(255)
 
 
 def landscape(random: Random, size: int) -> Picture:
@@ -148,7 +162,7 @@ def landscape(random: Random, size: int) -> Picture:
         texture = 0.6 + 0.8 * spectrum(random, size)
         below = (rows[..., 0] > line[None])[..., None]
         image = np.where(below, tone * texture, image)
-    return image.clip(0, 1).astype(np.float32)
+    return np.asarray(image.clip(0, 1), np.float32)
 
 
 def corpus(random: Random) -> list[Picture]:
@@ -189,12 +203,12 @@ def _coloured(random: Random, planes: npt.NDArray[np.floating]) -> Picture:
     mix = np.eye(3) * random.uniform(0.2, 1) + random.uniform(0, 1) + random.normal(0, 0.3, (3, 3))
     image = planes @ mix
     image = image / (image.std() + 1e-6) * random.uniform(0.05, 0.25) + random.uniform(0.2, 0.8, 3)
-    return image.clip(0, 1).astype(np.float32)
+    return np.asarray(image.clip(0, 1), np.float32)
 
 
 def _grained(random: Random, image: Picture) -> Picture:
     grain = random.normal(0, random.uniform(0, 0.06), image.shape[:2])[..., None]
-    return (image + grain).clip(0, 1).astype(np.float32)
+    return np.asarray((image + grain).clip(0, 1), np.float32)
 
 
 def _colour(random: Random) -> tuple[int, int, int]:

@@ -58,7 +58,7 @@ class Pairs:
     def advance(self, gradient: Tensor) -> None:
         """Move the first half along the student's gradient (momentum, normalised); renew the rest."""
         for i in range(self.batch):
-            if i < self.moving and self.random.random() > 0.03:
+            if i < self.moving and gradient[i].any() and self.random.random() > 0.03:
                 g = gradient[i] / (gradient[i].square().mean().sqrt() + 1e-12)
                 self.velocity[i] = 0.7 * self.velocity[i] + 0.3 * g
                 self.x[i] = (self.x[i] - self.rate[i] * self.velocity[i]).clamp(0, 255)
@@ -136,27 +136,39 @@ def train(arguments: argparse.Namespace) -> None:
             log.writerow(COLUMNS)
         while (seconds := time.perf_counter() - began) < budget:
             progress = seconds / budget
-            warm = step < arguments.warm
-            rate = (
-                arguments.rate
-                * min(1.0, (step + 1) / 50)
-                * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-            )
+            warm = progress < arguments.warm
+            # Two cosines: one for the features, a lower one for the gradients.
+            part = progress / arguments.warm if warm else (progress - arguments.warm) / (1 - arguments.warm)
+            peak = arguments.rate if warm else 0.3 * arguments.rate
+            rate = peak * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
             for group in optimiser.param_groups:
                 group["lr"] = rate
             x, y = pairs.x.to(device), pairs.y.to(device)
-            wanted, features, grams = teacher_gradient(teacher, x, y)
-            got, own, own_grams = student_gradient(student, teacher, x, y)
+            if warm:
+                x = torch.cat((x, y))
+                with torch.no_grad():
+                    found = teacher.features(x, set(TAPS))
+                features = {tap: found[tap].float() for tap in TAPS}
+                own = student(teacher.normalisation(x))
+                grams, own_grams = (
+                    {tap: gram(features[tap]) for tap in TAPS},
+                    {tap: student.gram(tap, own[tap]) for tap in TAPS},
+                )
+                errors = cosines = torch.zeros(arguments.batch)
+                moved = torch.zeros_like(pairs.x)
+            else:
+                wanted, features, grams = teacher_gradient(teacher, x, y)
+                got, own, own_grams = student_gradient(student, teacher, x, y)
+                errors = distance(got, wanted)
+                cosines = torch.cosine_similarity(got.flatten(1), wanted.flatten(1))
+                moved = got.detach().cpu()
             of_features = torch.stack([distance(student.predict(t, own[t]), features[t]) for t in TAPS]).mean()
             of_gram = torch.stack([distance(own_grams[t], grams[t]) for t in TAPS]).mean()
-            errors = distance(got, wanted)
-            cosines = torch.cosine_similarity(got.flatten(1), wanted.flatten(1))
-            of_gradient = torch.log(errors + 0.02).mean()
             loss = of_features + 0.5 * of_gram
             if not warm:
-                loss = 0.3 * loss + of_gradient
+                loss = 0.5 * loss + torch.log(errors + 0.02).mean()
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
             optimiser.step()
             step += 1
@@ -164,9 +176,10 @@ def train(arguments: argparse.Namespace) -> None:
             with torch.no_grad():
                 for name, value in student.state_dict().items():
                     average[name].lerp_(value, 1 - keep)
-            pairs.advance(got.detach().cpu())
+            pairs.advance(moved)
             moving = pairs.moving
-            if step % 20 == 0:
+            errors, cosines, of_features, of_gram = (t.detach() for t in (errors, cosines, of_features, of_gram))
+            if step % 50 == 0:
                 log.writerow(
                     [
                         step,
@@ -219,7 +232,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--warm", type=int, default=300, help="steps without gradient matching")
+    parser.add_argument("--warm", type=float, default=0.4, help="share of the time without gradient matching")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--bf16", action="store_true", help="evaluate the teacher in bfloat16")
