@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deep_image_blending.errors import InputError
 
-DEFAULT = "rocket"
+DEFAULT = "shuttle"
 
 
 @dataclass(frozen=True)

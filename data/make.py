@@ -1,0 +1,231 @@
+"""Make the demo cases: `python data/make.py` writes every picture in this folder anew, always the same.
+
+Photographs are those that scikit-image's package carries under CC0 or in the public domain (see README.md). The
+paintings are made here: a procedural landscape, repainted in curved brush strokes from coarse to fine (after
+A. Hertzmann, Painterly Rendering with Curved Brush Strokes of Multiple Sizes, 1998), lit as if the paint had relief.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+from skimage import data
+from skimage.segmentation import random_walker
+
+HERE = Path(__file__).parent
+SIZE = 448
+
+
+def noise(random: np.random.Generator, size: int, roughness: float, stretch: float = 1.0) -> np.ndarray:
+    """(size, size) noise of power spectrum 1/f^(2 roughness), mean 0, deviation 1, stretched sideways."""
+    fy, fx = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None]
+    amplitude = (np.hypot(fy, fx * stretch) + 1 / size) ** -roughness
+    phase = random.normal(size=amplitude.shape) + 1j * random.normal(size=amplitude.shape)
+    plane = np.fft.irfft2(phase * amplitude, (size, size))
+    return (plane - plane.mean()) / plane.std()
+
+
+def landscape(random: np.random.Generator, size: int, warm: bool) -> np.ndarray:
+    """(size, size, 3) in 0..1: sky with clouds, hills, trees and a meadow with a path."""
+    rows, columns = np.mgrid[:size, :size] / size
+    top, low = ((0.42, 0.55, 0.74), (0.86, 0.80, 0.70)) if not warm else ((0.56, 0.60, 0.74), (0.97, 0.76, 0.52))
+    sky = np.array(top) + (np.array(low) - np.array(top)) * (rows[..., None] / 0.6).clip(0, 1)
+    clouds = (0.5 + 0.6 * noise(random, size, 1.6, 2.5)).clip(0, 1)[..., None] * (1 - rows[..., None]).clip(0, 1)
+    lit = np.array((0.98, 0.93, 0.86))
+    image = sky + (lit - sky) * 0.75 * clouds
+    shade = noise(random, size, 1.5, 2.5)[..., None]
+    image = image - 0.07 * shade.clip(0, 2) * clouds
+    for level, tone, bumps in ((0.55, (0.42, 0.50, 0.58), 0.020), (0.60, (0.34, 0.44, 0.42), 0.03)):
+        line = level + bumps * ndimage.gaussian_filter1d(random.normal(size=size), 30, mode="wrap") * 12
+        hill = rows > line[None]
+        image = np.where(hill[..., None], np.array(tone) * (1 + 0.12 * noise(random, size, 1.2)[..., None]), image)
+    meadow = rows > 0.66 + 0.02 * np.sin(columns * 7)
+    grass = np.array((0.44, 0.50, 0.20)) + 0.10 * noise(random, size, 1.1, 0.5)[..., None] * (0.9, 1.0, 0.4)
+    gold = np.array((0.68, 0.58, 0.24)) * (0.9 + 0.2 * noise(random, size, 1.2)[..., None])
+    grass = np.where(noise(random, size, 1.7, 3.0)[..., None] > 0.55, gold, grass)
+    image = np.where(meadow[..., None], grass, image)
+    bend = 0.32 + 0.16 * np.sin((rows - 0.66) * 5)
+    path = meadow & (np.abs(columns - bend) < 0.015 + 0.16 * (rows - 0.66).clip(0))
+    image = np.where(
+        path[..., None], np.array((0.78, 0.66, 0.50)) * (1 + 0.07 * noise(random, size, 1.0)[..., None]), image
+    )
+    for _ in range(26):
+        x, y = random.uniform(0, 1), random.uniform(0.63, 0.72)
+        radius = random.uniform(0.02, 0.06) * (0.6 + 3 * (y - 0.6))
+        blob = np.hypot((columns - x), (rows - y + radius) * 1.1) < radius * (1 + 0.25 * noise(random, size, 1.0))
+        tone = np.array((0.20, 0.30, 0.16)) * random.uniform(0.7, 1.5)
+        light = 1 + 0.9 * ((y - radius - rows) / radius).clip(-0.4, 1)[..., None]
+        image = np.where(blob[..., None], tone * light, image)
+    return image.clip(0, 1)
+
+
+def painted(random: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """The picture (H, W, 3) repainted in curved strokes of several bristles, with relief."""
+    height, width = image.shape[:2]
+    canvas = ndimage.gaussian_filter(image, (9, 9, 0))
+    relief = np.zeros((height, width))
+    for brush in (14, 8, 5, 3):
+        smooth = ndimage.gaussian_filter(image, (brush / 2, brush / 2, 0))
+        grey = ndimage.gaussian_filter(image.mean(2), brush / 1.5)
+        gy, gx = ndimage.sobel(grey, 0), ndimage.sobel(grey, 1)
+        flow = noise(random, max(height, width), 1.8)[:height, :width] * 0.5
+        angle = np.where(np.hypot(gx, gy) > 0.04, np.arctan2(gy, gx) + np.pi / 2, flow)
+        layer, high = (
+            Image.fromarray((canvas * 255).astype(np.uint8)),
+            Image.fromarray((relief * 255).astype(np.uint8)),
+        )
+        draw, lift = ImageDraw.Draw(layer), ImageDraw.Draw(high)
+        error = np.abs(smooth - canvas).sum(2)
+        places = random.permutation(height * width)[: int(2.2 * height * width / (brush * brush * 3))]
+        for place in places:
+            row, column = divmod(int(place), width)
+            if brush < 14 and error[row, column] < 0.05 and random.random() < 0.8:
+                continue
+            colour = (smooth[row, column] + random.normal(0, 0.025, 3) + random.normal(0, 0.02)) * 255
+            points, y, x, steps = [], float(row), float(column), int(random.integers(3, 7))
+            for _ in range(steps):
+                points.append((x, y))
+                turn = angle[int(np.clip(y, 0, height - 1)), int(np.clip(x, 0, width - 1))]
+                y, x = y + np.sin(turn) * brush * 0.8, x + np.cos(turn) * brush * 0.8
+            normal = angle[row, column] + np.pi / 2
+            for bristle in range(brush):
+                aside = (bristle - brush / 2 + 0.5) * 0.9
+                dx, dy = np.cos(normal) * aside, np.sin(normal) * aside
+                tone = np.clip(colour * (1 + random.normal(0, 0.035)), 0, 255).astype(int)
+                shifted = [(px + dx, py + dy) for px, py in points]
+                draw.line(shifted, fill=tuple(int(t) for t in tone), width=2)
+                lift.line(shifted, fill=int(random.integers(60, 200)), width=1)
+        canvas = np.asarray(layer, np.float64) / 255
+        relief = np.asarray(high, np.float64) / 255
+    lift_x, lift_y = np.gradient(ndimage.gaussian_filter(relief, 0.7))
+    weave = 0.012 * (np.sin(np.arange(width) * 2.1)[None] * np.sin(np.arange(height) * 2.1)[:, None])
+    return (canvas * (1 + 0.22 * (lift_x + lift_y)[..., None]) + weave[..., None]).clip(0, 1)
+
+
+def polygon(shape: tuple[int, int], points: list[tuple[int, int]]) -> np.ndarray:
+    """(H, W) bool, the polygon through (column, row) points."""
+    image = Image.new("1", (shape[1], shape[0]))
+    ImageDraw.Draw(image).polygon(points, fill=1)
+    return np.asarray(image, bool)
+
+
+def ellipse(shape: tuple[int, int], x: float, y: float, rx: float, ry: float) -> np.ndarray:
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return ((columns - x) / rx) ** 2 + ((rows - y) / ry) ** 2 < 1
+
+
+def matte(image: np.ndarray, sure: np.ndarray, possible: np.ndarray, beta: float) -> np.ndarray:
+    """Probability (H, W) of the object by a random walk from the sure object and from the sure background."""
+    seeds = np.zeros(sure.shape, int)
+    seeds[~possible] = 2
+    seeds[sure] = 1
+    return random_walker(image / 255, seeds, beta=beta, channel_axis=-1, return_full_prob=True, mode="cg_j")[0]
+
+
+def disc(radius: int) -> np.ndarray:
+    offsets = np.arange(-radius, radius + 1)
+    return offsets[:, None] ** 2 + offsets[None] ** 2 <= radius**2
+
+
+def save(name: str, title: str, source: np.ndarray, mask: np.ndarray, target: np.ndarray, place: dict) -> None:
+    """Write one case. mask in 0..1."""
+    folder = HERE / name
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(source).save(folder / "source.jpg", quality=92)
+    Image.fromarray(np.rint(mask.clip(0, 1) * 255).astype(np.uint8)).save(folder / "mask.png", optimize=True)
+    Image.fromarray(np.rint(target).astype(np.uint8)).save(folder / "target.jpg", quality=90)
+    (folder / "case.json").write_text(json.dumps({"title": title, **place}, indent=2) + "\n", encoding="utf-8")
+
+
+def shuttle(painting: np.ndarray) -> None:
+    photograph = data.astronaut()[0:296, 340:490]
+    shape = photograph.shape[:2]
+    outline = [
+        (52, 60), (40, 46), (42, 40), (48, 42), (54, 40), (57, 22), (63, 6), (68, 0), (84, 0), (93, 14), (98, 40),
+        (104, 38), (112, 48), (115, 60), (115, 180), (118, 215), (117, 262), (133, 268), (128, 282), (40, 284),
+        (29, 272), (30, 252), (37, 225), (14, 222), (17, 205), (38, 178), (40, 100),
+    ]  # fmt: skip
+    wide = polygon(shape, outline)
+    inner = ndimage.binary_erosion(wide, disc(5), border_value=1)
+    probability = matte(photograph, inner, ndimage.binary_dilation(wide, disc(4)), 400)
+    hard = ndimage.binary_fill_holes(probability > 0.35)
+    hard = ndimage.binary_dilation(ndimage.binary_opening(hard, disc(1)), disc(2))
+    save(
+        "shuttle", "A model of the Space Shuttle over a painted landscape",
+        photograph, hard.astype(float), painting * 255,
+        {"ss": 250, "ts": None, "x": 165, "y": 300},
+    )  # fmt: skip
+
+
+def coffee(grass: np.ndarray) -> None:
+    photograph = data.coffee()
+    shape = photograph.shape[:2]
+    cup = (
+        ellipse(shape, 278, 229, 205, 163)
+        | ellipse(shape, 290, 112, 122, 98)
+        | polygon(shape, [(395, 75), (405, 64), (420, 64), (427, 72), (415, 120), (395, 130)])
+    )
+    save(
+        "coffee", "A cup of coffee on gravel", photograph, cup.astype(float), grass,
+        {"ss": 300, "ts": None, "x": 250, "y": 240},
+    )  # fmt: skip
+
+
+def portrait(painting: np.ndarray) -> None:
+    photograph = data.astronaut()
+    shape = photograph.shape[:2]
+    outline = [
+        (20, 512), (21, 430), (30, 325), (46, 268), (80, 240), (112, 212), (114, 186), (128, 166), (160, 150),
+        (178, 148), (176, 122), (156, 104), (153, 72), (165, 42), (192, 22), (232, 13), (272, 26), (297, 58),
+        (302, 92), (284, 128), (262, 142), (258, 172), (286, 190), (304, 226), (306, 240), (336, 254), (354, 288),
+        (364, 346), (400, 342), (448, 352), (484, 392), (500, 452), (512, 470), (512, 512),
+    ]  # fmt: skip
+    wide = polygon(shape, outline)
+    sure = ndimage.binary_erosion(wide, disc(7), border_value=1)
+    probability = matte(photograph, sure, ndimage.binary_dilation(wide, disc(5)), 300)
+    soft = ndimage.gaussian_filter(probability, 1.0)
+    soft = ((soft - 0.2) / 0.6).clip(0, 1)
+    save(
+        "portrait", "An astronaut sits for a painter: a soft mask that touches the lower border",
+        photograph, soft, painting * 255, {"ss": 400, "ts": None, "x": SIZE - 200, "y": 232},
+    )  # fmt: skip
+
+
+def rocket(painting: np.ndarray) -> None:
+    photograph = data.rocket()[110:420, 140:480]
+    shape = photograph.shape[:2]
+    body = polygon(
+        shape,
+        [(171, 36), (175, 18), (181, 14), (188, 18), (194, 36), (198, 62), (200, 230), (218, 255), (222, 300),
+         (144, 300), (146, 252), (164, 230), (166, 62)],
+    )  # fmt: skip
+    left = polygon(shape, [(53, 8), (66, 8), (68, 80), (66, 130), (62, 290), (24, 290), (46, 130), (48, 80)])
+    right = polygon(
+        shape, [(300, 8), (312, 8), (320, 80), (322, 130), (345, 290), (299, 290), (297, 130), (298, 80)]
+    )
+    mask = ndimage.binary_dilation(body | left[:, : shape[1]] | right[:, : shape[1]], disc(1))
+    save(
+        "rocket", "A rocket and its two masts: several blobs, at the lower border", photograph, mask.astype(float),
+        painting * 255, {"ss": 320, "ts": None, "x": SIZE - 136, "y": 250},
+    )  # fmt: skip
+
+
+def main() -> None:
+    random = np.random.default_rng(7)
+    day, dusk = (painted(random, landscape(random, SIZE, warm)) for warm in (False, True))
+    gravel = np.asarray(Image.fromarray(data.gravel()).resize((SIZE, SIZE)), np.float64)
+    moss = 0.5 + 0.12 * noise(random, SIZE, 1.6)
+    tint = np.array((0.90, 0.98, 1.04)) + moss[..., None] * np.array((-0.06, 0.04, -0.12))
+    stones = (55 + 0.8 * gravel[..., None] * tint).clip(0, 255)
+    shuttle(day)
+    coffee(stones)
+    portrait(dusk)
+    rocket(dusk)
+
+
+if __name__ == "__main__":
+    main()
