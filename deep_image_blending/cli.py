@@ -138,6 +138,14 @@ _OPTIONS: dict[str, Any] = {
     "style_from": Annotated[
         str | None, _option(_LOSS, "Style of the target's whole, surroundings or similar parts.", "--style-from")
     ],
+    "membrane": Annotated[
+        str | None,
+        _option(
+            _LOSS,
+            "How far the target's colour enters the object: full (Poisson cloning) or edges (up to its contour).",
+            "--membrane",
+        ),
+    ],
     "statistics": Annotated[str | None, _option(_LOSS, "Style compares gram or covariance.", "--statistics")],
     "device": Annotated[str | None, _option(_MACHINE, "auto, cpu, cuda[:N] or mps.", "--device")],
     "gpu_id": Annotated[int | None, _option(_MACHINE, "GPU number, as --device cuda:N.", "--gpu-id", min=0)],
@@ -193,7 +201,7 @@ _COMMON = (
     "plain",
     "quiet",
 )
-_FIRST = ("first_steps", "init", "seed", "grad_weight")
+_FIRST = ("first_steps", "init", "seed", "grad_weight", "membrane")
 _SECOND = ("second_steps", "canvas", "reproduce_zero_content", "hist_weight")
 
 
@@ -540,6 +548,10 @@ def _pass_changes(
             # The preset's layers are those of its own backbone.
             changes.setdefault("style_layers", None)
             changes.setdefault("content_layer", None)
+    if first and given.membrane is not None:
+        changes["membrane"] = given.membrane
+        if given.membrane not in ("full", "edges"):
+            raise InputError(f"--membrane {given.membrane!r}: choose full or edges")
     if not first:
         if given.canvas is not None:
             changes["region"] = "canvas" if given.canvas else "mask"

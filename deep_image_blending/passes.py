@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +29,7 @@ from deep_image_blending.objective import (
     PublishedSecondPass,
     resample,
 )
-from deep_image_blending.poisson import guidance_laplacian, solve_poisson
+from deep_image_blending.poisson import edge_stopping_membrane, guidance_laplacian, solve_poisson
 from deep_image_blending.scene import Float, Scene, Window, as_float
 from deep_image_blending.sobolev import sobolev_preconditioner
 from deep_image_blending.target_style import log_totals, similarity, sorted_values, target_moments
@@ -168,6 +170,10 @@ def _run_pass(
     if options.published_input:
         network = with_normalisation(network, PUBLISHED)
     levels = pass_levels(scene, pass_options, network)
+    if name == "first_pass" and pass_options.objective == "normalised":
+        fine = levels[-1].window
+        fine = dataclasses.replace(fine, source=harmonised(fine, pass_options.membrane))
+        levels = [Level(fine.coarser(level.window.scale), level.until) for level in levels]
     window = levels[-1].window
     start = _start(window, options, pass_options, init_picture) if first is None else None
     frozen = None if first is None else first[_rows_of(window), _columns_of(window)]
@@ -278,6 +284,18 @@ def _start(window: Window, options: Options, pass_options: PassOptions, init_pic
     if init_picture is None:
         raise InputError(f"--init {options.init!r} is neither noise, paste nor poisson, and no image was given")
     return init_picture[_rows_of(window), _columns_of(window)]
+
+
+def harmonised(window: Window, membrane: Literal["full", "edges"]) -> Float:
+    """The source (h, w, 3) made to meet the target: what the first pass takes its guidance and its content from.
+
+    `full`: the source itself, whose gradients alone count, as in Poisson cloning. `edges`: with a membrane that
+    stops at the object's contour, so that the object keeps its own colour.
+    """
+    if membrane == "full":
+        return window.source
+    added = edge_stopping_membrane(window.source, window.target, window.mask > 0)
+    return np.asarray((window.source + added).clip(0, 255), np.float32)
 
 
 def poisson_start(window: Window) -> Float:
