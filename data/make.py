@@ -1,8 +1,8 @@
 """Make the demo cases: `python data/make.py` writes every picture in this folder anew, always the same.
 
-Photographs are those that scikit-image's package carries under CC0 or in the public domain (see README.md). The
-paintings are made here: a procedural landscape, repainted in curved brush strokes from coarse to fine (after
-A. Hertzmann, Painterly Rendering with Curved Brush Strokes of Multiple Sizes, 1998), lit as if the paint had relief.
+Photographs are those that scikit-image's package carries under CC0 or in the public domain (see README.md).
+The paintings are made here: a procedural landscape, repainted in curved brush strokes from coarse to fine (after
+A. Hertzmann, Painterly Rendering with Curved Brush Strokes of Multiple Sizes, 1998), lit as if it had relief.
 """
 
 from __future__ import annotations

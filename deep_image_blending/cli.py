@@ -776,8 +776,6 @@ def _execute(
         )
         ended = "" if result.status == "budget" else f" ({result.status} early)"
         lines[title] = f"{run.picture_path(name)}"
-        lines[""] = ""
-        lines.pop("")
         lines[f"  {title} losses"] = (
             f"{changes}  in {result.evaluations} evaluations{ended}, {result.seconds:.1f} s"
         )

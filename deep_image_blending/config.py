@@ -46,7 +46,8 @@ class PassOptions:
     smoothing: activation smoothing of style features (SWAG). statistics: what style compares.
     style_from: which part of the target gives the style. colour: weight, inside the content term, of the
         low-frequency colour. membrane: how far the first pass lets the target's colour into the object: all
-        through it, as Poisson cloning does, or up to its edges. region: optimise the mask's pixels or the whole canvas.
+        through it, as Poisson cloning does, or up to its edges. region: optimise the mask's pixels or the whole
+        canvas.
     levels: resolutions, coarse to fine; 0 lets the object's size decide. tolerance: relative decrease of the
         objective over ten evaluations below which a level ends early; 0 never does. cutoff: of the Sobolev
         preconditioner, in units of the Laplacian's eigenvalues (0..8); 0 leaves it out.

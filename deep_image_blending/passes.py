@@ -122,15 +122,16 @@ def blend_of(record_point: Tensor, window: Window, options: PassOptions) -> Floa
     """The window's blend (h, w, 3), 0..255 clamped, at a point that an observer received."""
     device = record_point.device
     target, mask = _image(window.target, device), _plane(window.mask, device)
-    whole_canvas = options.region == "canvas"
-    image = Pixels(target, None if whole_canvas else mask).scatter(record_point)
-    return _array((target + mask * (image - target)) if not whole_canvas else image)
+    image = Pixels(target, None if options.objective == "published" else mask).scatter(record_point)
+    return _array(target + mask * (image - target))
 
 
-def pass_levels(scene: Scene, pass_options: PassOptions, network: Network) -> list[Level]:
+def pass_levels(name: PassName, scene: Scene, pass_options: PassOptions, network: Network) -> list[Level]:
     """The resolutions of a pass, coarse to fine, with the share of the evaluations that each gets."""
     if pass_options.objective == "published" or pass_options.region == "canvas":
         window = scene.window(None)
+        if name == "second_pass" and pass_options.region == "canvas":
+            window = dataclasses.replace(window, mask=np.ones_like(window.mask))
     else:
         window = _surrounded(scene, network)
     top, left, bottom, right = scene.region()
@@ -169,7 +170,7 @@ def _run_pass(
     network = backbone.network.to(device, dtype)
     if options.published_input:
         network = with_normalisation(network, PUBLISHED)
-    levels = pass_levels(scene, pass_options, network)
+    levels = pass_levels(name, scene, pass_options, network)
     if name == "first_pass" and pass_options.objective == "normalised":
         fine = levels[-1].window
         fine = dataclasses.replace(fine, source=harmonised(fine, pass_options.membrane))
@@ -240,8 +241,6 @@ def _result(
     if scale > 1:
         raise RunError("the pass ended before it reached full resolution; nothing to show")
     picture, changed = scene.on_canvas(window, blend)
-    if isinstance(objective, PublishedSecondPass) or _whole_canvas(objective):
-        changed = np.ones(scene.canvas, np.bool_)
     return PassResult(
         name,
         picture,
@@ -252,10 +251,6 @@ def _result(
         ends.get("first", {}),
         ends.get("last", {}),
     )
-
-
-def _whole_canvas(objective: Objective) -> bool:
-    return isinstance(objective, NormalisedObjective) and objective.pixels.index is None
 
 
 def _solver(x0: Tensor, options: PassOptions, pixels: Pixels) -> LBFGS:
@@ -340,8 +335,6 @@ def _objective(
             content_tap=content_tap,
         )
     mask = _plane(window.mask, device)
-    if options.region == "canvas":
-        mask = torch.ones_like(mask)
     reference = _image(begun if name == "second_pass" else window.source, device)
     weights: dict[str, Tensor] | None = None
     totals: dict[str, Tensor] = {}

@@ -307,7 +307,7 @@ class Recorder:
         self.fingerprint = options.fingerprint(name)
         self.options = options.of(name)
         self.windows = {
-            level.window.scale: level.window for level in pass_levels(scene, self.options, backbone.network)
+            level.window.scale: level.window for level in pass_levels(name, scene, self.options, backbone.network)
         }
         self.region = scene.region()
         done = state.evaluation if state is not None else 0

@@ -151,7 +151,6 @@ def download_bar(console: Console, style: Style, name: str) -> Iterator[object]:
 
 def summary(console: Console, entries: Mapping[str, str]) -> None:
     """The closing lines of a command."""
-    table = Table.grid(padding=(0, 2))
+    wide = max(map(len, entries), default=0)
     for name, value in entries.items():
-        table.add_row(name, value)
-    console.print(table, highlight=False, soft_wrap=True)
+        console.print(f"{name:<{wide}}  {value}", highlight=False, soft_wrap=True)

@@ -1,0 +1,247 @@
+"""The command line, run for real on tiny pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from PIL import Image
+
+from deep_image_blending.cli import run_command
+
+from .conftest import Case, smooth_picture
+
+FAST = ["--backbone", "random", "--num-steps", "4", "--plain", "--threads", "1"]
+COLUMNS = "evaluation,seconds,total,gradient,style,content,histogram,tv"
+
+
+def _pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def _run(case: Case, output: Path, *more: str) -> int:
+    return run_command(["run", *case.options(), "--output-dir", str(output), *FAST, *more])
+
+
+@pytest.fixture
+def run(case: Case, tmp_path: Path) -> Path:
+    assert _run(case, tmp_path / "run") == 0
+    return tmp_path / "run"
+
+
+def test_run_writes_the_whole_run_directory(case: Case, run: Path) -> None:
+    target = _pixels(case.target)
+    for name in ("composite.png", "first_pass.png", "second_pass.png"):
+        assert _pixels(run / name).shape == target.shape
+    manifest = json.loads((run / "run.json").read_text())
+    assert manifest["passes"]["first_pass"]["status"] == manifest["passes"]["second_pass"]["status"] == "done"
+    assert manifest["backbone"]["first_pass"]["name"] == "random"
+    assert len(manifest["backbone"]["first_pass"]["sha256"]) == 64
+    assert set(manifest["inputs"]) == {"source", "mask", "target"}
+    assert manifest["options"]["preset"] == "natural"
+    assert "torch" in manifest["versions"]
+    for name in ("first_pass", "second_pass"):
+        lines = (run / f"{name}.losses.csv").read_text().splitlines()
+        assert lines[0] == COLUMNS
+        rows = list(csv.DictReader(lines))
+        assert [int(row["evaluation"]) for row in rows] == [1, 2, 3, 4]
+        terms = [float(row[key]) for key in COLUMNS.split(",")[3:] if (row := rows[0])[key]]
+        assert float(rows[0]["total"]) == pytest.approx(sum(terms), rel=1e-5)
+    assert rows[0]["gradient"] == ""
+    assert not list((run / "checkpoints").glob("*")) if (run / "checkpoints").exists() else True
+
+
+def test_background_outside_mask_is_bit_identical(case: Case, run: Path) -> None:
+    target = _pixels(case.target)
+    outside = np.ones(target.shape[:2], bool)
+    outside[12:36, 14:42] = _pixels(case.mask) == 0
+    for name in ("composite", "first_pass", "second_pass"):
+        np.testing.assert_array_equal(_pixels(run / f"{name}.png")[outside], target[outside])
+    inside = ~outside
+    assert (_pixels(run / "second_pass.png")[inside] != target[inside]).any()
+
+
+def test_same_seed_same_bits(case: Case, run: Path, tmp_path: Path) -> None:
+    assert _run(case, tmp_path / "again") == 0
+    for name in ("first_pass.png", "second_pass.png"):
+        assert (run / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_both_spellings_and_the_descriptions_commands(case: Case, tmp_path: Path) -> None:
+    options = [option.replace("-file", "_file") for option in case.options()]
+    code = run_command(
+        f"blend --output_dir {tmp_path}/res_1 --ss 24 --ts 48 --x 20 --y 25 --num_steps 3 --save_video True "
+        "--backbone random --quiet".split()
+        + options
+    )
+    assert code == 0
+    assert (tmp_path / "res_1" / "blend.mp4").stat().st_size > 500
+    placement = json.loads((tmp_path / "res_1" / "run.json").read_text())["placement"]
+    assert (placement["x"], placement["y"], placement["ss"], placement["ts"]) == (20, 25, 24, 48)
+    # --x is vertical: the 21-row object centred at row 20 begins at row 20 - 21/2.
+    assert (placement["top"], placement["left"]) == (9, 13)
+
+
+def test_second_pass_reruns_alone_and_keeps_the_earlier_one(run: Path) -> None:
+    first, second = (run / "first_pass.png").read_bytes(), (run / "second_pass.png").read_bytes()
+    assert run_command(["second-pass", str(run), *FAST]) == 0
+    assert (run / "first_pass.png").read_bytes() == first
+    assert (run / "second_pass.png").read_bytes() == second == (run / "second_pass.1.png").read_bytes()
+    assert run_command(["second-pass", str(run), *FAST, "--style-weight", "5"]) == 0
+    assert (run / "second_pass.png").read_bytes() != second
+    assert (run / "second_pass.2.png").read_bytes() == second
+
+
+def test_first_pass_alone_then_second(case: Case, run: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    assert run_command(["first-pass", *case.options(), "--output-dir", str(alone), *FAST]) == 0
+    assert not (alone / "second_pass.png").exists()
+    assert (alone / "first_pass.png").read_bytes() == (run / "first_pass.png").read_bytes()
+    assert run_command(["second-pass", str(alone), *FAST]) == 0
+    assert (alone / "second_pass.png").read_bytes() == (run / "second_pass.png").read_bytes()
+
+
+def test_second_pass_on_any_saved_picture(case: Case, run: Path, tmp_path: Path) -> None:
+    target = _pixels(case.target)
+    mask = np.zeros(target.shape[:2], np.uint8)
+    mask[10:30, 12:40] = 255
+    Image.fromarray(mask).save(tmp_path / "canvas_mask.png")
+    start = ["second-pass", "--first-pass-file", str(run / "composite.png"), "--target-file", str(case.target)]
+    assert (
+        run_command(
+            [*start, "--mask-file", str(tmp_path / "canvas_mask.png"), "--output-dir", str(tmp_path / "a"), *FAST]
+        )
+        == 0
+    )
+    result = _pixels(tmp_path / "a" / "second_pass.png")
+    np.testing.assert_array_equal(result[mask == 0], target[mask == 0])
+    assert run_command([*start, "--output-dir", str(tmp_path / "b"), *FAST]) == 0
+    assert (_pixels(tmp_path / "b" / "second_pass.png") != _pixels(run / "composite.png")).mean() > 0.5
+
+
+def test_canvas_option_repaints_everything(run: Path) -> None:
+    assert run_command(["second-pass", str(run), *FAST, "--canvas"]) == 0
+    first, second = _pixels(run / "first_pass.png"), _pixels(run / "second_pass.png")
+    assert (first[0] != second[0]).any()
+
+
+@pytest.mark.parametrize(("layout", "wide"), [("blend", 1), ("side-by-side", 2)])
+@pytest.mark.parametrize("form", ["mp4", "gif", "webp"])
+def test_video_has_every_frame(run: Path, layout: str, wide: int, form: str, capsys) -> None:
+    assert run_command(["make-video", str(run), "--format", form, "--layout", layout, "--fps", "10"]) == 0
+    promised = int(capsys.readouterr().err.split(":")[1].split()[0])
+    path = run / f"blend.{form}"
+    if form == "mp4":
+        frames = iio.imread(path)
+        count, size = frames.shape[0], frames.shape[1:3]
+    else:
+        with Image.open(path) as image:
+            count, size = image.n_frames, image.size[::-1]
+    assert size == (48, 56 * wide)
+    # Paste, 4 frames and a finished picture for each pass, and 1.5 s of stillness at either end; GIF and WebP join
+    # equal neighbours into one.
+    assert promised == 1 + 2 * 5 + 2 * 15
+    assert count == promised if form == "mp4" else 3 <= count <= promised
+
+
+def test_histogram_and_tv_and_layers_can_be_asked_for(case: Case, tmp_path: Path) -> None:
+    code = _run(
+        case, tmp_path / "r", "--hist-weight", "0.3", "--tv-weight", "0.1,0.2", "--style-layers", "relu1_2,relu3_3"
+    )
+    assert code == 0
+    rows = list(csv.DictReader((tmp_path / "r" / "second_pass.losses.csv").open()))
+    assert float(rows[0]["histogram"]) > 0
+    options = json.loads((tmp_path / "r" / "run.json").read_text())["options"]
+    assert options["first"]["weights"]["tv"] == 0.1
+    assert options["second"]["weights"]["tv"] == 0.2
+    assert options["second"]["style_layers"] == ["relu1_2", "relu3_3"]
+
+
+def test_init_image_is_used_as_the_start(case: Case, run: Path, tmp_path: Path) -> None:
+    assert _run(case, tmp_path / "r", "--init", str(run / "second_pass.png")) == 0
+    noise = _run(case, tmp_path / "n", "--init", "noise", "--seed", "3")
+    assert noise == 0
+    rows = [
+        float(next(csv.DictReader((tmp_path / name / "first_pass.losses.csv").open()))["gradient"])
+        for name in "rn"
+    ]
+    assert rows[1] > 10 * rows[0]
+
+
+def test_finished_run_is_not_overwritten(case: Case, run: Path, capsys) -> None:
+    before = (run / "second_pass.png").read_bytes()
+    assert _run(case, run, "--style-weight", "9") == 2
+    assert "--force" in capsys.readouterr().err
+    assert (run / "second_pass.png").read_bytes() == before
+    assert _run(case, run, "--style-weight", "9", "--force") == 0
+    assert (run / "second_pass.png").read_bytes() != before
+
+
+def test_auto_falls_back_with_a_line_and_a_name_never_does(
+    case: Case, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    options = [*case.options(), "--num-steps", "2", "--plain", "--preset", "resnet"]
+    named = run_command(["run", *options, "--backbone", "vgg16", "--output-dir", str(tmp_path / "a")])
+    assert named == 2
+    message = capsys.readouterr().err
+    assert "--weights" in message
+    assert "--backbone embedded" in message
+    assert not (tmp_path / "a").exists()
+
+
+def test_presets_are_a_table(capsys) -> None:
+    assert run_command(["presets"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("natural", "wacv2020", "resnet", "1020", "10000"):
+        assert word in shown
+
+
+def test_help_is_quick_because_torch_is_not_imported() -> None:
+    code = (
+        "import sys; from deep_image_blending.cli import run_command; "
+        "assert run_command(['--help']) == 0; assert run_command(['run', '--help']) == 0; "
+        "heavy = {'torch', 'torchvision', 'scipy', 'skimage', 'matplotlib', 'PIL'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_errors_are_one_line_on_stderr_and_exit_code_2(case: Case) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "deep_image_blending.cli", "run", *case.options(), "--preset", "natral"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "blend: unknown preset 'natral'; did you mean 'natural'?\n"
+    assert done.stdout == ""
+
+
+def test_object_partly_off_the_canvas_is_blended_where_it_is_on_it(case: Case, tmp_path: Path) -> None:
+    assert _run(case, tmp_path / "r", "--x", "0", "--y", "56") == 0
+    target, result = _pixels(case.target), _pixels(tmp_path / "r" / "second_pass.png")
+    assert (result[:8, -8:] != target[:8, -8:]).any()
+    np.testing.assert_array_equal(result[12:], target[12:])
+
+
+def test_non_square_target_and_sixteen_bits(tmp_path: Path, case: Case) -> None:
+    import tifffile
+
+    deep = smooth_picture(4, 40, 70).astype(np.uint16) * 257 + 3
+    tifffile.imwrite(tmp_path / "deep.tif", deep, photometric="rgb")
+    case = Case(case.source, case.mask, tmp_path / "deep.tif")
+    assert _run(case, tmp_path / "r") == 0
+    from deep_image_blending.images import read_picture
+
+    result = read_picture(tmp_path / "r" / "second_pass.png").pixels
+    assert result.dtype == np.uint16
+    np.testing.assert_array_equal(result[0], deep[0])
