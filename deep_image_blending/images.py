@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
+import os
+import stat
 import struct
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, ImageOps
-from scipy import ndimage
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write
@@ -35,18 +41,33 @@ WRITABLE = {
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
-_DEEP = (".png", ".tif", ".tiff")
-_ORIENTATION, _ICC = 0x0112, 0x8773
-_CUBE = 33
+_DEEP = ("PNG", "TIFF")
+_LONGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
+_LONGEST_JPEG_EXIF = 65_533
+# Only decoders of pictures: Pillow's others run programs (EPS) or read what no camera or editor writes.
+_READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS = 256, 257, 258, 259, 262, 273
+_ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES = 274, 277, 278, 279
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _PREDICTOR, _ICC = 282, 283, 296, 317, 34675
+_EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x8769, 0x8825, 0xA005
+# What describes the picture, not how this file lays it out: description, camera, resolution, program, date,
+# artist, copyright, rating, the titles and keywords of Windows.
+_DESCRIPTIVE = (270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 33432, 18246, 18249, *range(0x9C9B, 0x9CA0))
+_STALE = (0xA002, 0xA003, _INTEROP_IFD)
+_BLOCK = 1 << 20
+
+# Pillow's size limit, the warning filters and a logger's level belong to the whole process.
+_decoding = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Picture:
     """A picture as it was read.
 
-    pixels: (H, W, 3) uint8 or uint16 in sRGB, upright. native: the same in the file's own colour profile (is
-    `pixels` itself where that is sRGB). alpha: (H, W) in 0..1 where the file has transparency. profile, exif,
-    dpi: kept for the output. sha256: of the file's bytes.
+    pixels: (H, W, 3) uint8 or uint16 in sRGB, upright. native: the same in the file's own RGB colour profile (is
+    `pixels` itself where that is sRGB). alpha: (H, W) in 0..1 where the file has transparency. profile: the ICC
+    profile of `native`; exif (orientation 1), dpi: kept for the output. sha256: of the file's bytes.
     """
 
     path: Path
@@ -59,77 +80,71 @@ class Picture:
     sha256: str = ""
 
 
+@dataclass(frozen=True)
+class _Raster:
+    """A file's own values, upright: (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) CMYK, uint8 or uint16."""
+
+    planes: Pixels
+    alpha: Float | None = None
+    profile: bytes | None = None
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    remarks: tuple[str, ...] = ()
+
+
 def load_picture(pictured: Pictured, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
     """A path, a PIL image or an array -> Picture.
 
-    Arrays: (H, W), (H, W, 3) or (H, W, 4); uint8, uint16, bool, or float in 0..1 (kept at 16 bits).
-    Raises InputError that names the file and the remedy.
+    Arrays: (H, W), or (H, W, C) of C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; uint8, uint16, bool, or float in
+    0..1 (kept at 16 bits). Raises InputError that names the file and the remedy.
     """
-    if isinstance(pictured, np.ndarray):
-        return _of_array(Path("array"), pictured)
-    if isinstance(pictured, Image.Image):
-        return _of_image(Path("image"), pictured.copy(), b"", _orientation(pictured))
-    return read_picture(Path(pictured), max_pixels=max_pixels)
+    name, raster, sha256 = _raster(pictured, max_pixels)
+    with _refusing(name):
+        return _picture(name, raster, sha256)
+
+
+def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+    """Read a file. Raises InputError where it is missing, no picture, damaged, or larger than `max_pixels`.
+
+    A damaged colour profile or damaged metadata are left out with a warning.
+    """
+    return load_picture(path, max_pixels=max_pixels)
 
 
 def load_mask(pictured: Pictured, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Float:
     """A path, a PIL image or an array -> (H, W) float32 in 0..1.
 
-    Grey over the greatest value of its depth; colours by their luminance, times alpha. A picture of one colour
-    with transparency is a mask in its alpha channel.
+    Grey over the greatest value of its depth, without colour management; RGB by its luminance (ITU-R BT.601);
+    times alpha. Where alpha varies and the rest is of one colour, or colourful, alpha is the mask: that is an
+    object cut out. Raises InputError as `load_picture` does.
     """
-    picture = load_picture(pictured, max_pixels=max_pixels)
-    pixels, scale = picture.native, np.iinfo(picture.native.dtype).max
-    grey = (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all()
-    if picture.alpha is not None and (pixels == pixels[:1, :1]).all():
-        return picture.alpha
-    weights = np.array([1, 0, 0] if grey else [0.299, 0.587, 0.114], np.float32)
-    plane = (pixels.astype(np.float32) @ weights) / np.float32(scale)
-    plane = plane if picture.alpha is None else plane * picture.alpha
-    return np.asarray(plane.clip(0, 1), np.float32)
-
-
-def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
-    """Read a file. Raises InputError where it is missing, no picture, damaged, or larger than `max_pixels`."""
-    data = _bytes_of(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                if data[:4] in (b"II*\0", b"MM\0*") and (deep := _deep_tiff(path, data, max_pixels)) is not None:
-                    return deep
-                image = Image.open(io.BytesIO(data))
-                _limit(path, image.width, image.height, max_pixels)
-                # Pillow turns a TIFF upright, and forgets how it lay, while loading.
-                orientation = _orientation(image)
-                image.load()
-                picture = _of_image(path.absolute(), image, data, orientation)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise InputError(f"'{path}' does not fit into memory; give a smaller picture") from error
-    except Exception as error:
-        # Decoders raise whatever a damaged file leads them to.
-        reason = " ".join(str(error).split())[:80] or type(error).__name__
-        raise InputError(
-            f"'{path}' is no picture that can be read, or damaged ({reason}); give a PNG, JPEG, WebP, TIFF or BMP"
-        ) from error
-    return picture
+    name, raster, _ = _raster(pictured, max_pixels)
+    with _refusing(name):
+        planes, alpha = raster.planes, raster.alpha
+        if planes.shape[2] == 4:
+            planes = _ink_to_rgb(planes)
+        grey = bool((planes[..., :1] == planes).all())
+        if alpha is not None and alpha.min() < alpha.max() and (not grey or (planes == planes[:1, :1]).all()):
+            return alpha
+        weights = np.array([1.0] if planes.shape[2] == 1 else [1, 0, 0] if grey else [0.299, 0.587, 0.114])
+        plane = (planes @ weights.astype(np.float32)) / np.float32(np.iinfo(planes.dtype).max)
+        return np.asarray((plane if alpha is None else plane * alpha).clip(0, 1), np.float32)
 
 
 def compose_like(target: Picture, result: Float, changed: npt.NDArray[np.bool_]) -> Pixels:
     """The array to write: `result` where `changed`, elsewhere the target's own pixels, bit for bit.
 
-    result (H, W, 3) float, sRGB, 0..255; changed (H, W). In the target's depth and colour profile.
+    result (H, W, 3) float, sRGB, 0..255; changed (H, W). In the target's depth and colour profile. A changed pixel
+    that rounds to the target's sRGB value keeps the target's own, which sRGB may not reach.
     """
     written = target.native.copy()
-    scale = 257 if written.dtype == np.uint16 else 1
-    values = np.rint(result[changed].clip(0, 255) * scale).astype(written.dtype)
-    if target.native is not target.pixels and target.profile is not None and values.size:
-        values = _converted(values[None], _srgb(), _profile(target.profile))[0]
+    maximum = np.iinfo(written.dtype).max
+    values = np.rint(result[changed].clip(0, 255) * (maximum / 255)).astype(written.dtype)
+    if target.native is not target.pixels and target.profile is not None:
+        moved = (values != target.pixels[changed]).any(1)
+        colours = result[changed][moved].clip(0, 255).astype(np.float32) / np.float32(255)
+        values[~moved] = target.native[changed][~moved]
+        values[moved] = _rounded(_converted(colours, _srgb(), target.profile), written.dtype)
     written[changed] = values
     return written
 
@@ -137,109 +152,269 @@ def compose_like(target: Picture, result: Float, changed: npt.NDArray[np.bool_])
 def write_picture(path: Path, pixels: Pixels, *, like: Picture | None = None) -> None:
     """Write (H, W, 3) uint8 or uint16, format by extension, whole or not at all.
 
-    like: whose colour profile, metadata and resolution the file carries. JPEG is written at quality 95 without
-    colour subsampling, WebP lossless. Raises InputError for a format that is unknown, or too shallow for 16 bits.
+    like: whose colour profile, metadata and resolution the file carries, as far as the format can (BMP: resolution
+    only). JPEG is written at quality 95 without colour subsampling, all others lossless. Raises InputError for a
+    format that is unknown, or can't hold the depth, the size or the profile; OSError where the disk fails.
     """
     check_writable(path)
-    extension = path.suffix.lower()
-    profile = like.profile if like is not None else None
-    exif = like.exif if like is not None else None
-    dpi = like.dpi if like is not None else None
-    if pixels.dtype == np.uint16:
-        if extension not in _DEEP:
-            raise InputError(f"'{path}' can't hold the target's 16 bits a channel; write a .png or .tif")
-        data = _png_of(pixels, profile, exif) if extension == ".png" else _tiff_of(pixels, profile)
+    kind = WRITABLE[path.suffix.lower()]
+    kept = like if like is not None else Picture(path, pixels, pixels)
+    height, width = pixels.shape[:2]
+    if pixels.dtype == np.uint16 and kind not in _DEEP:
+        raise InputError(f"'{path}' can't hold the target's 16 bits a channel; write a .png or .tif")
+    if max(height, width) > _LONGEST_SIDE.get(kind, 2**31 - 1):
+        raise InputError(f"'{path}': {kind} holds no side of {max(height, width)} pixels; write a .png or .tif")
+    if kind == "BMP" and kept.native is not kept.pixels:
+        raise InputError(f"'{path}' can't hold the target's colour profile; write a .png or .tif")
+    pixels = np.ascontiguousarray(pixels)
+    if kind == "PNG":
+        data = _png_of(pixels, kept)
+    elif kind == "TIFF":
+        data = _tiff_of(pixels, kept)
     else:
+        exif = kept.exif
+        if kind == "JPEG" and exif is not None and len(exif) > _LONGEST_JPEG_EXIF:
+            warnings.warn(f"'{path}': the target's metadata are too long for JPEG and were left out", stacklevel=2)
+            exif = None
         settings: dict[str, dict[str, Any]] = {
             "JPEG": {"quality": 95, "subsampling": 0},
             "WEBP": {"lossless": True},
-            "PNG": {"compress_level": 4},
         }
-        more = dict(settings.get(WRITABLE[extension], {}))
-        kept = {"icc_profile": profile, "exif": exif, "dpi": dpi}
-        more.update({key: value for key, value in kept.items() if value is not None})
+        more = settings.get(kind, {})
+        given = {"icc_profile": kept.profile, "exif": exif, "dpi": kept.dpi}
         stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, WRITABLE[extension], **more)
+        Image.fromarray(pixels).save(stream, kind, **more, **{k: v for k, v in given.items() if v is not None})
         data = stream.getvalue()
     with atomic_write(path) as file:
         file.write(data)
 
 
 def check_writable(path: Path) -> None:
-    """Raise InputError unless `path` has a known extension and lies in a folder."""
+    """Raise InputError unless `path` has a known extension and lies in a folder that can be written to."""
     if path.suffix.lower() not in WRITABLE:
         raise InputError(f"'{path}': unknown picture format; use one of {', '.join(sorted(WRITABLE))}")
     if path.is_dir():
         raise InputError(f"'{path}' is a folder; give a file name")
     if not path.parent.is_dir():
         raise InputError(f"folder '{path.parent}' does not exist; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"folder '{path.parent}' can't be written to; choose another, or change its permissions")
 
 
-def _bytes_of(path: Path) -> bytes:
+# Reading
+
+
+def _raster(pictured: Pictured, max_pixels: int) -> tuple[str, _Raster, str]:
+    """Any picture -> what messages call it, its values, and the SHA-256 of its bytes."""
+    if isinstance(pictured, np.ndarray):
+        planes, alpha = _split("array", _integers("array", pictured))
+        return "array", _Raster(planes.copy(), alpha), _sha256(pictured)
+    if isinstance(pictured, Image.Image):
+        with _refusing("image"):
+            _limit("image", pictured.width, pictured.height, max_pixels)
+            raster = _of_image("image", pictured, b"")
+        return "image", raster, _sha256(raster.planes)
+    path = Path(pictured)
+    data, name = _bytes_of(path, max_pixels), str(path)
+    with _refusing(name), _quiet():
+        raster = _of_tiff(name, data, max_pixels) or _of_file(name, data, max_pixels)
+    return name, raster, hashlib.sha256(data).hexdigest()
+
+
+def _sha256(array: npt.NDArray[Any]) -> str:
+    heading = f"{array.shape} {array.dtype} ".encode()
+    return hashlib.sha256(heading + array.tobytes()).hexdigest()
+
+
+def _bytes_of(path: Path, max_pixels: int) -> bytes:
+    # Four floats a pixel, uncompressed, and room for metadata.
+    largest = 16 * max_pixels + 2**26
     try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise InputError(f"'{path}' is a folder; give a picture file")
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"'{path}' is not a regular file; give a picture file")
+        if status.st_size > largest:
+            raise InputError(
+                f"'{path}' has {status.st_size / 1e9:.1f} GB, more than {max_pixels / 1e6:.4g} megapixels need; "
+                "if you mean it, raise the limit with --max-pixels"
+            )
         data = path.read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"'{path}' does not exist; check the path") from error
-    except IsADirectoryError as error:
-        raise InputError(f"'{path}' is a folder; give a picture file") from error
+    except PermissionError as error:
+        raise InputError(f"'{path}' can't be read: permission denied; change its permissions") from error
     except OSError as error:
-        raise InputError(f"'{path}' can't be read: {(error.strerror or 'error').lower()}") from error
-    except ValueError as error:
-        raise InputError(f"'{path!s}' is not a path: {error}") from error
+        reason = (error.strerror or type(error).__name__).lower()
+        raise InputError(f"'{path}' can't be read: {reason}; check the path") from error
+    except (ValueError, MemoryError) as error:
+        raise InputError(f"{str(path)!r} can't be read: {error or 'out of memory'}; check the path") from error
     if not data:
         raise InputError(f"'{path}' is empty (0 bytes); give a picture file")
     return data
 
 
-def _orientation(image: Image.Image) -> int:
-    return int(image.getexif().get(_ORIENTATION, 1))
-
-
-def _of_image(path: Path, image: Image.Image, data: bytes, orientation: int) -> Picture:
-    exif = image.getexif()
-    profile, dpi = image.info.get("icc_profile"), image.info.get("dpi")
-    deep = _deep_pixels(path, image, data)
-    alpha: Float | None = None
-    if deep is not None:
-        pixels, alpha = deep
-        pixels = _upright(pixels, orientation)
-        alpha = None if alpha is None else _upright(alpha, orientation)
-    else:
-        image = ImageOps.exif_transpose(image)
-        if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            alpha = np.asarray(image.getchannel("A"), np.float32) / np.float32(255)
-        if image.mode in ("CMYK", "LAB", "YCbCr") and profile and _profile(profile) is not None:
-            converted = ImageCms.profileToProfile(image, _profile(profile), _srgb(), outputMode="RGB")
-            assert converted is not None
-            image = converted
-            profile = None
-        elif image.mode == "CMYK":
-            profile = None
-        pixels = np.array(image.convert("RGB"))
-    if not pixels.size:
-        raise InputError(f"'{path}' has no pixels; give a picture of at least 1x1")
-    exif[_ORIENTATION] = 1
-    kept = exif.tobytes() if len(exif) > 1 else None
-    native, pixels, profile = _through_profile(path, pixels, profile)
-    sha256 = hashlib.sha256(data).hexdigest() if data else ""
-    return Picture(path, pixels, native, alpha, profile, kept, _resolution(dpi), sha256)
-
-
-def _resolution(dpi: Any) -> tuple[float, float] | None:
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Whatever a decoder raises on a damaged file becomes an InputError of one line."""
     try:
-        pair = (float(dpi[0]), float(dpi[1]))
-    except (TypeError, ValueError, IndexError, ZeroDivisionError):
+        yield
+    except (InputError, Warning):
+        raise
+    except MemoryError as error:
+        raise InputError(f"'{name}' does not fit into memory; give a smaller picture") from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:80]
+        # Pillow names the buffer that it was given.
+        reason = type(error).__name__ if not reason or "BytesIO" in reason else reason
+        raise InputError(
+            f"'{name}' is no picture that can be read, or damaged ({reason}); give a PNG, JPEG, WebP, TIFF or BMP"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Decoders neither warn nor log, and leave the size limit to us."""
+    logger = logging.getLogger("tifffile")
+    with _decoding, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        level = logger.level
+        logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+            logger.setLevel(level)
+
+
+def _limit(name: str, width: int, height: int, max_pixels: int) -> None:
+    if width <= 0 or height <= 0:
+        raise InputError(f"'{name}' is {width}x{height}, without pixels; give a picture of at least 1x1")
+    if width * height > max_pixels:
+        raise InputError(
+            f"'{name}' is {width}x{height}, {width * height / 1e6:.4g} megapixels, over the limit of "
+            f"{max_pixels / 1e6:.4g}; if you mean it, raise the limit with --max-pixels"
+        )
+
+
+def _of_file(name: str, data: bytes, max_pixels: int) -> _Raster:
+    try:
+        image = Image.open(io.BytesIO(data), formats=_READABLE)
+    except UnidentifiedImageError:
+        raise InputError(f"'{name}' is no picture that can be read; give a PNG, JPEG, WebP, TIFF or BMP") from None
+    _limit(name, image.width, image.height, max_pixels)
+    return _of_image(name, image, data)
+
+
+def _of_image(name: str, image: Image.Image, data: bytes) -> _Raster:
+    remarks: tuple[str, ...] = ()
+    try:
+        # Before loading, which closes a TIFF's metadata; orientation after it, which turns a TIFF upright.
+        image.getexif()
+        image.load()
+        exif, orientation = _description(image.getexif()), image.getexif().get(_ORIENTATION, 1)
+    except Exception:
+        image.load()
+        exif, orientation, remarks = None, 1, ("its metadata are damaged and were left out",)
+    planes, alpha = _values(name, image, data)
+    planes, alpha = _upright(planes, orientation), None if alpha is None else _upright(alpha, orientation)
+    dpi = _resolution(image.info.get("dpi"), orientation)
+    profile = None if image.mode == "LAB" else image.info.get("icc_profile")
+    return _Raster(planes, alpha, profile, exif, dpi, remarks)
+
+
+def _values(name: str, image: Image.Image, data: bytes) -> tuple[Pixels, Float | None]:
+    """(H, W, 1), (H, W, 3) or (H, W, 4) as the file has them, and alpha."""
+    if image.format == "PNG" and data[12:16] == b"IHDR" and data[24] == 16:
+        import imagecodecs
+
+        # Pillow cuts 16-bit colours to 8.
+        return _split(name, np.asarray(imagecodecs.png_decode(data)))
+    mode = image.mode
+    if mode == "I":
+        levels = np.asarray(image)
+        if levels.min() < 0 or levels.max() > 65535:
+            raise InputError(
+                f"'{name}' has 32-bit levels {levels.min()}..{levels.max()}; give 8 or 16 bits a channel"
+            )
+        return levels.astype(np.uint16)[..., None], None
+    if mode == "F" or mode.startswith("I;16"):
+        return _split(name, _integers(name, np.asarray(image)))
+    if mode == "CMYK":
+        return np.array(image), None
+    if mode == "LAB":
+        colours = ImageCms.profileToProfile(
+            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+        return np.array(colours), None
+    if mode == "La":
+        image = image.convert("LA")
+    grey = mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        planes, alpha = _split(name, np.array(image.convert("RGBA")))
+        return (planes[..., :1] if grey else planes), alpha
+    return _split(name, np.array(image.convert("L" if grey else "RGB")))
+
+
+def _of_tiff(name: str, data: bytes, max_pixels: int) -> _Raster | None:
+    """A TIFF's first page; None for other files, and for the colour spaces that only Pillow converts.
+
+    Pillow cuts a TIFF to 8 bits, and its decoder writes to the terminal when the file is damaged.
+    """
+    if data[:4] not in _TIFF_SIGNATURES:
         return None
-    return pair if all(0 < value < 1e5 for value in pair) else None
+    import tifffile
 
-
-def _of_array(path: Path, array: npt.NDArray[Any]) -> Picture:
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or not array.size:
-        raise InputError(f"an array of shape {array.shape} is not a picture; give (H, W), (H, W, 3) or (H, W, 4)")
-    values = _integers("array", array)
-    pixels, alpha = _split(values)
-    return Picture(path, pixels, pixels, alpha, sha256=hashlib.sha256(array.tobytes()).hexdigest())
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages[0]
+        assert isinstance(page, tifffile.TiffPage)
+        photometric, bits = int(page.photometric), page.bitspersample
+        # Decoding JPEG's YCbCr gives RGB.
+        colours = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3 if page.compression == 7 else 0}.get(photometric, 0)
+        if not colours or page.dtype is None or not isinstance(bits, int):
+            return None
+        _limit(name, page.imagewidth, page.imagelength, max_pixels)
+        if not colours <= page.samplesperpixel <= colours + 4 or page.imagedepth != 1:
+            raise InputError(f"'{name}' has {page.samplesperpixel} channels; give a picture of 1 to 4")
+        if page.tilewidth * page.tilelength > max(4 * max_pixels, 2**20):
+            raise InputError(f"'{name}' is damaged (tiles of {page.tilewidth}x{page.tilelength} pixels)")
+        # (planes, depth, H, W, channels), of which planes or channels is 1.
+        array = page.asarray().reshape(page.shaped)[:, 0]
+        array = np.moveaxis(array[..., 0], 0, 2) if len(array) > 1 else array[0]
+        tags = {tag.code: tag.value for tag in page.tags.values() if tag.code in (_ORIENTATION, _ICC)}
+        extra, palette = tuple(int(use) for use in page.extrasamples), page.colormap
+    if photometric == 3:
+        # Palettes have 16 bits, of which files of 8 use the upper ones.
+        array = np.moveaxis((np.asarray(palette) >> 8).astype(np.uint8)[:, array[..., 0]], 0, 2)
+        colours = 3
+    elif array.dtype in (np.uint8, np.uint16) and bits < 8 * array.dtype.itemsize:
+        array = np.rint(array * (np.iinfo(array.dtype).max / (2**bits - 1))).astype(array.dtype)
+    values = _integers(name, array)
+    planes, alpha = np.ascontiguousarray(values[..., :colours]), None
+    if photometric == 0:
+        planes = np.iinfo(values.dtype).max - planes
+    # 1: alpha that the colours were multiplied by, 2: alpha beside them, 0: anything.
+    if photometric != 3 and extra and extra[0] in (1, 2):
+        alpha = _unit(values[..., colours])
+        if extra[0] == 1:
+            whole = _unit(planes) / np.maximum(alpha, np.float32(1 / 65535))[..., None]
+            planes = _rounded(whole.astype(np.float32), planes.dtype)
+    remarks: tuple[str, ...] = ()
+    exif, dpi = None, None
+    orientation = tags.get(_ORIENTATION, 1)
+    try:
+        metadata = Image.Exif()
+        metadata.load(data)
+        exif = _description(metadata)
+        inch = {2: 1.0, 3: 2.54}.get(metadata.get(_RESOLUTION_UNIT, 2), 0.0)
+        pair = (metadata.get(_X_RESOLUTION, 0) * inch, metadata.get(_Y_RESOLUTION, 0) * inch)
+        dpi = _resolution(pair, orientation)
+    except Exception:
+        remarks = ("its metadata are damaged and were left out",)
+    alpha = None if alpha is None else _upright(alpha, orientation)
+    return _Raster(_upright(planes, orientation), alpha, tags.get(_ICC), exif, dpi, remarks)
 
 
 def _integers(name: str, array: npt.NDArray[Any]) -> Pixels:
@@ -247,7 +422,7 @@ def _integers(name: str, array: npt.NDArray[Any]) -> Pixels:
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype in (np.uint8, np.uint16):
-        return array
+        return array.astype(array.dtype.newbyteorder("="))
     if np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all():
             raise InputError(f"'{name}' has values that are not finite (NaN or infinity); replace them")
@@ -256,85 +431,22 @@ def _integers(name: str, array: npt.NDArray[Any]) -> Pixels:
                 f"'{name}' has floating-point values in {array.min():.4g}..{array.max():.4g}; scale them to 0..1"
             )
         return np.rint(array.astype(np.float64) * 65535).astype(np.uint16)
-    if np.issubdtype(array.dtype, np.integer) and array.size and array.min() >= 0 and array.max() <= 65535:
-        return array.astype(np.uint16)
     raise InputError(f"'{name}' has values of type {array.dtype}; give 8 or 16 bits a channel, or floats in 0..1")
 
 
-def _split(values: Pixels) -> tuple[Pixels, Float | None]:
-    """(H, W), (H, W, 1..4) -> (H, W, 3) and alpha."""
+def _split(name: str, values: Pixels) -> tuple[Pixels, Float | None]:
+    """(H, W), (H, W, 1..4) -> (H, W, 1 or 3) and alpha."""
     planes = values[..., None] if values.ndim == 2 else values
+    if planes.ndim != 3 or planes.shape[2] not in (1, 2, 3, 4) or not planes.size:
+        raise InputError(f"'{name}' of shape {values.shape} is no picture; give (H, W), (H, W, 3) or (H, W, 4)")
     alpha = None
     if planes.shape[2] in (2, 4):
-        alpha = planes[..., -1].astype(np.float32) / np.float32(np.iinfo(planes.dtype).max)
-        planes = planes[..., :-1]
-    if planes.shape[2] == 1:
-        planes = np.repeat(planes, 3, 2)
-    return np.ascontiguousarray(planes[..., :3]), alpha
+        alpha, planes = _unit(planes[..., -1]), planes[..., :-1]
+    return np.ascontiguousarray(planes), alpha
 
 
-def _deep_pixels(path: Path, image: Image.Image, data: bytes) -> tuple[Pixels, Float | None] | None:
-    """Pixels of more than 8 bits, which Pillow would cut; None where there are none."""
-    if image.format == "PNG" and len(data) > 25 and data[24] == 16:
-        import imagecodecs
-
-        if data[25] == 3:
-            return None
-        return _split(np.asarray(imagecodecs.png_decode(data)))
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _split(_integers(str(path), np.asarray(image)))
-    return None
-
-
-def _deep_tiff(path: Path, data: bytes, max_pixels: int) -> Picture | None:
-    """A TIFF of more than 8 bits, read by tifffile; None for others."""
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages[0]
-        assert isinstance(page, tifffile.TiffPage)
-        if page.dtype is None or page.dtype in (np.uint8, np.bool_) or page.photometric not in (0, 1, 2):
-            return None
-        _limit(path, page.imagewidth, page.imagelength, max_pixels)
-        array = page.asarray()
-        orientation, profile = page.tags.get(_ORIENTATION), page.tags.get(_ICC)
-    if array.ndim == 3 and page.planarconfig == 2:
-        array = np.moveaxis(array, 0, 2)
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] > 4):
-        raise InputError(f"'{path}' has {array.shape} values: not a picture of 1 to 4 channels")
-    values = _integers(str(path), array)
-    pixels, alpha = _split(np.iinfo(values.dtype).max - values if page.photometric == 0 else values)
-    turn = int(orientation.value) if orientation is not None else 1
-    pixels = _upright(pixels, turn)
-    native, pixels, kept = _through_profile(path, pixels, profile.value if profile is not None else None)
-    alpha = None if alpha is None else _upright(alpha, turn)
-    return Picture(path.absolute(), pixels, native, alpha, kept, sha256=hashlib.sha256(data).hexdigest())
-
-
-def _limit(path: Path, width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise InputError(
-            f"'{path}' is {width}x{height}, {width * height / 1e6:.0f} megapixels, over the limit of "
-            f"{max_pixels / 1e6:.0f}; if you mean it, raise the limit with --max-pixels"
-        )
-
-
-def _through_profile(path: Path, native: Pixels, profile: bytes | None) -> tuple[Pixels, Pixels, bytes | None]:
-    """(native, sRGB pixels, profile to keep); the two are one array where no conversion is needed."""
-    if not profile or _is_srgb(profile):
-        return native, native, profile
-    own = _profile(profile)
-    if own is None:
-        warnings.warn(f"'{path}': its colour profile is damaged and was ignored", stacklevel=2)
-        return native, native, None
-    if own.profile.xcolor_space.strip() != "RGB":
-        # A grey profile: its pixels were read as grey, and sRGB's own curve is close.
-        return native, native, None
-    return native, _converted(native, own, _srgb()), profile
-
-
-def _upright(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """EXIF orientation 1..8 applied to the first two axes."""
+def _upright(array: npt.NDArray[Any], orientation: Any) -> npt.NDArray[Any]:
+    """EXIF orientation 1..8 applied to the first two axes; another value is 1."""
     if orientation in (5, 6, 7, 8):
         array = array.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -344,51 +456,144 @@ def _upright(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     return np.ascontiguousarray(array)
 
 
-def _srgb() -> Any:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-def _profile(data: bytes) -> Any:
-    """A parsed profile, or None where it is damaged."""
-    try:
-        return ImageCms.ImageCmsProfile(io.BytesIO(data))
-    except (OSError, TypeError, ValueError, ImageCms.PyCMSError):
+def _description(read: Image.Exif) -> bytes | None:
+    """The metadata that hold for the picture in any file, orientation 1, as an EXIF block; None without any."""
+    kept = Image.Exif()
+    kept.endian = read.endian
+    for tag in _DESCRIPTIVE:
+        if tag in read:
+            kept[tag] = read[tag]
+    for tag in (_EXIF_IFD, _GPS_IFD):
+        if entries := {key: value for key, value in read.get_ifd(tag).items() if key not in _STALE}:
+            kept[tag] = entries
+    if not kept:
         return None
+    kept[_ORIENTATION] = 1
+    return kept.tobytes()
 
 
-def _is_srgb(data: bytes) -> bool:
-    own = _profile(data)
+def _resolution(dpi: Any, orientation: Any) -> tuple[float, float] | None:
+    """Pixels an inch along (width, height), of the upright picture."""
     try:
-        return own is not None and "srgb" in ImageCms.getProfileDescription(own).lower()
-    except (OSError, TypeError, ValueError, ImageCms.PyCMSError):
-        return False
+        pair = (float(dpi[0]), float(dpi[1]))
+    except (TypeError, ValueError, IndexError, ZeroDivisionError):
+        return None
+    pair = pair[::-1] if orientation in (5, 6, 7, 8) else pair
+    return pair if all(0 < value < 1e5 for value in pair) else None
 
 
-def _converted(pixels: Pixels, source: Any, goal: Any) -> Pixels:
-    """(H, W, 3) from one RGB profile to another. 16 bits go through an interpolated colour cube."""
-    if pixels.dtype == np.uint8:
-        image = ImageCms.profileToProfile(Image.fromarray(pixels), source, goal, outputMode="RGB")
-        assert image is not None
-        return np.array(image)
-    levels = np.rint(np.linspace(0, 255, _CUBE)).astype(np.uint8)
-    cube = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(_CUBE, -1, 3)
-    mapped = _converted(cube, source, goal).reshape(_CUBE, _CUBE, _CUBE, 3).astype(np.float32)
-    places = np.interp(pixels.reshape(-1, 3) / 257.0, levels, np.arange(_CUBE)).T
-    planes = [ndimage.map_coordinates(mapped[..., i], places, order=1) for i in range(3)]
-    return np.rint(np.stack(planes, -1).reshape(pixels.shape) * 257).clip(0, 65535).astype(np.uint16)
+# Colour
 
 
-def _png_of(pixels: npt.NDArray[np.uint16], profile: bytes | None, exif: bytes | None) -> bytes:
-    """A 16-bit RGB PNG with its profile and metadata: Pillow writes none."""
+def _picture(name: str, raster: _Raster, sha256: str) -> Picture:
+    """The raster in sRGB. Grey and CMYK are converted for good; RGB keeps its profile."""
+    planes, profile, remarks = raster.planes, raster.profile, list(raster.remarks)
+    native = _ink_to_rgb(planes) if planes.shape[2] == 4 else np.repeat(planes, 3 // planes.shape[2], 2)
+    pixels, kept = native, None
+    if profile:
+        # A grey picture may carry an RGB profile.
+        named = {1: (b"GRAY", b"RGB "), 3: (b"RGB ",), 4: (b"CMYK",)}[planes.shape[2]]
+        coloured = profile[16:20] == b"RGB "
+        try:
+            if profile[16:20] not in named:
+                raise ValueError(f"it is for {profile[16:20]!r} colours")
+            if not _is_srgb(profile):
+                pixels = _to_srgb(native if coloured else planes, profile)
+        except (RuntimeError, ValueError) as error:
+            remarks.append(f"its colour profile can't be used ({error}) and was ignored")
+        else:
+            native, kept = (native, profile) if coloured else (pixels, None)
+    for remark in remarks:
+        warnings.warn(f"'{name}': {remark}", stacklevel=3)
+    return Picture(Path(name), pixels, native, raster.alpha, kept, raster.exif, raster.dpi, sha256)
+
+
+@lru_cache(maxsize=1)
+def _srgb() -> bytes:
     import imagecodecs
 
-    encoded = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=4))
+    return bytes(imagecodecs.cms_profile("srgb"))
+
+
+@lru_cache(maxsize=8)
+def _is_srgb(profile: bytes) -> bool:
+    """Whether the profile changes no colour by more than 8 bits show: names tell less (there is a linear sRGB)."""
+    ramp = np.linspace(0, 1, 18, dtype=np.float32)
+    if profile[16:20] == b"CMYK":
+        return False
+    if profile[16:20] == b"GRAY":
+        return bool(np.abs(_converted(ramp[:, None], profile, _srgb()) - ramp[:, None]).max() < 1 / 255)
+    colours = np.stack(np.meshgrid(ramp, ramp, ramp), -1).reshape(-1, 3)
+    return bool(np.abs(_converted(colours, profile, _srgb()) - colours).max() < 1 / 255)
+
+
+def _converted(colours: Float, source: bytes, goal: bytes) -> Float:
+    """(N, 1 or 3) in 0..1 from one ICC profile to another, relative colorimetric with black point compensation.
+
+    In floating point: Little CMS's 16-bit path interpolates a grid, and is off by some levels of 8 bits.
+    """
+    import imagecodecs
+
+    given = colours[None] if colours.shape[1] == 3 else np.ascontiguousarray(colours.T)
+    space = "rgb" if colours.shape[1] == 3 else "gray"
+    intent = int(imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC)
+    flags = int(imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION)
+    made = imagecodecs.cms_transform(
+        given, source, goal, colorspace=space, outcolorspace="rgb", intent=intent, flags=flags
+    )
+    return np.nan_to_num(np.asarray(made[0], np.float32)).clip(0, 1)
+
+
+def _to_srgb(planes: Pixels, profile: bytes) -> Pixels:
+    """(H, W, 1, 3 or 4) of a profile -> (H, W, 3) sRGB of the same depth."""
+    height, width, channels = planes.shape
+    if channels == 4:
+        import imagecodecs
+
+        return np.asarray(
+            imagecodecs.cms_transform(planes, profile, _srgb(), colorspace="cmyk", outcolorspace="rgb", intent=1)
+        )
+    rows, made = max(1, _BLOCK // width), np.empty((height, width, 3), planes.dtype)
+    for top in range(0, height, rows):
+        colours = _unit(planes[top : top + rows]).reshape(-1, channels)
+        made[top : top + rows] = _rounded(_converted(colours, profile, _srgb()), planes.dtype).reshape(
+            -1, width, 3
+        )
+    return made
+
+
+def _ink_to_rgb(planes: Pixels) -> Pixels:
+    """CMYK without a profile: each ink and black take their share of the light, (1 - C) (1 - K)."""
+    light = 1 - _unit(planes)
+    return _rounded(light[..., :3] * light[..., 3:], planes.dtype)
+
+
+def _unit(values: Pixels) -> Float:
+    """uint8 or uint16 -> 0..1."""
+    return values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
+
+
+def _rounded(values: Float, dtype: npt.DTypeLike) -> Pixels:
+    """0..1 -> uint8 or uint16."""
+    return np.rint(values.clip(0, 1) * np.float32(np.iinfo(np.dtype(dtype)).max)).astype(dtype)
+
+
+# Writing: Pillow writes no 16-bit colours.
+
+
+def _png_of(pixels: Pixels, kept: Picture) -> bytes:
+    """A PNG of (H, W, 3) uint8 or uint16 with profile (iCCP), resolution (pHYs) and metadata (eXIf)."""
+    import imagecodecs
+
+    encoded = bytes(imagecodecs.png_encode(pixels, level=4))
     chunks = b""
-    if profile is not None:
-        chunks += _chunk(b"iCCP", b"profile\0\0" + zlib.compress(profile))
-    if exif is not None:
-        chunks += _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
-    # The signature has 8 bytes and IHDR 25; both chunks belong between it and the data.
+    if kept.profile is not None:
+        chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(kept.profile))
+    if kept.dpi is not None:
+        chunks += _chunk(b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in kept.dpi), 1))
+    if kept.exif is not None:
+        chunks += _chunk(b"eXIf", kept.exif.removeprefix(b"Exif\0\0"))
+    # The signature has 8 bytes and IHDR 25; the chunks belong between it and the data.
     return encoded[:33] + chunks + encoded[33:]
 
 
@@ -396,9 +601,27 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def _tiff_of(pixels: npt.NDArray[np.uint16], profile: bytes | None) -> bytes:
-    import tifffile
+def _tiff_of(pixels: Pixels, kept: Picture) -> bytes:
+    """A TIFF of one deflated strip of (H, W, 3) uint8 or uint16.
 
-    stream = io.BytesIO()
-    tifffile.imwrite(stream, pixels, photometric="rgb", compression="zlib", iccprofile=profile)
-    return stream.getvalue()
+    An EXIF block is a TIFF without a picture: with the picture's tags added and its data behind, it is one with.
+    """
+    tags = Image.Exif()
+    if kept.exif is not None:
+        tags.load(kept.exif)
+    tags.endian = tags.endian or "<"
+    height, width = pixels.shape[:2]
+    # Horizontal differences (TIFF 6.0, section 14), modulo the depth.
+    differences = np.diff(pixels, axis=1, prepend=pixels[:, :1] * 0)
+    ordered = pixels.dtype.newbyteorder("<" if tags.endian == "<" else ">")
+    strip = zlib.compress(differences.astype(ordered).tobytes(), 6)
+    bits = 8 * pixels.dtype.itemsize
+    tags[_WIDTH], tags[_HEIGHT], tags[_ROWS_PER_STRIP] = width, height, height
+    tags[_BITS], tags[_SAMPLES], tags[_PHOTOMETRIC] = (bits, bits, bits), 3, 2
+    tags[_COMPRESSION], tags[_PREDICTOR], tags[_STRIP_SIZES], tags[_STRIP_OFFSETS] = 8, 2, len(strip), 0
+    if kept.dpi is not None:
+        tags[_X_RESOLUTION], tags[_Y_RESOLUTION], tags[_RESOLUTION_UNIT] = *kept.dpi, 2
+    if kept.profile is not None:
+        tags[_ICC] = kept.profile
+    # Pillow counts the strip's offset from where the tags and their data end.
+    return tags.tobytes().removeprefix(b"Exif\0\0") + strip
