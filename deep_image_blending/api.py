@@ -135,12 +135,16 @@ def evaluate(
     picture: Pictured,
     *,
     placement: Placement | None = None,
+    backbone: str | None = "embedded",
 ) -> dict[str, float]:
-    """Quality measures of a finished blend, by name; see `deep_image_blending.metrics`."""
+    """Quality measures of a finished blend, by name; see `deep_image_blending.metrics`.
+
+    backbone: whose features measure style and content; None leaves these two out.
+    """
     from deep_image_blending.metrics import evaluate_scene
 
     scene = pipeline.scene_of(_inputs(source, mask, target), _placed(placement), lambda _: None)
-    return evaluate_scene(scene, as_float(load_picture(picture).pixels))
+    return evaluate_scene(scene, as_float(load_picture(picture).pixels), backbone=backbone)
 
 
 def _prepared(

@@ -464,7 +464,10 @@ def _description(read: Image.Exif) -> bytes | None:
         if tag in read:
             kept[tag] = read[tag]
     for tag in (_EXIF_IFD, _GPS_IFD):
-        if entries := {key: value for key, value in read.get_ifd(tag).items() if key not in _STALE}:
+        # A dictionary where a program set it, a place in the file where it was read.
+        found = read.get(tag)
+        found = found if isinstance(found, dict) else read.get_ifd(tag)
+        if entries := {key: value for key, value in found.items() if key not in _STALE}:
             kept[tag] = entries
     if not kept:
         return None
