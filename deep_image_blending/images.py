@@ -12,7 +12,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
@@ -46,7 +46,6 @@ _LONGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
 _LONGEST_JPEG_EXIF = 65_533
 # Only decoders of pictures: Pillow's others run programs (EPS) or read what no camera or editor writes.
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
-_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS = 256, 257, 258, 259, 262, 273
 _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES = 274, 277, 278, 279
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _PREDICTOR, _ICC = 282, 283, 296, 317, 34675
@@ -98,9 +97,9 @@ def load_picture(pictured: Pictured, *, max_pixels: int = DEFAULT_MAX_PIXELS) ->
     Arrays: (H, W), or (H, W, C) of C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; uint8, uint16, bool, or float in
     0..1 (kept at 16 bits). Raises InputError that names the file and the remedy.
     """
-    name, raster, sha256 = _raster(pictured, max_pixels)
-    with _refusing(name):
-        return _picture(name, raster, sha256)
+    path, raster, sha256 = _raster(pictured, max_pixels)
+    with _refusing(str(path)):
+        return _picture(path, raster, sha256)
 
 
 def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
@@ -118,8 +117,8 @@ def load_mask(pictured: Pictured, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Fl
     times alpha. Where alpha varies and the rest is of one colour, or colourful, alpha is the mask: that is an
     object cut out. Raises InputError as `load_picture` does.
     """
-    name, raster, _ = _raster(pictured, max_pixels)
-    with _refusing(name):
+    path, raster, _ = _raster(pictured, max_pixels)
+    with _refusing(str(path)):
         planes, alpha = raster.planes, raster.alpha
         if planes.shape[2] == 4:
             planes = _ink_to_rgb(planes)
@@ -204,21 +203,21 @@ def check_writable(path: Path) -> None:
 # Reading
 
 
-def _raster(pictured: Pictured, max_pixels: int) -> tuple[str, _Raster, str]:
-    """Any picture -> what messages call it, its values, and the SHA-256 of its bytes."""
+def _raster(pictured: Pictured, max_pixels: int) -> tuple[Path, _Raster, str]:
+    """Any picture -> its path, or what it is; its values; the SHA-256 of its bytes."""
     if isinstance(pictured, np.ndarray):
         planes, alpha = _split("array", _integers("array", pictured))
-        return "array", _Raster(planes.copy(), alpha), _sha256(pictured)
+        return Path("array"), _Raster(planes.copy(), alpha), _sha256(pictured)
     if isinstance(pictured, Image.Image):
         with _refusing("image"):
             _limit("image", pictured.width, pictured.height, max_pixels)
             raster = _of_image("image", pictured, b"")
-        return "image", raster, _sha256(raster.planes)
+        return Path("image"), raster, _sha256(raster.planes)
     path = Path(pictured)
     data, name = _bytes_of(path, max_pixels), str(path)
     with _refusing(name), _quiet():
         raster = _of_tiff(name, data, max_pixels) or _of_file(name, data, max_pixels)
-    return name, raster, hashlib.sha256(data).hexdigest()
+    return path.absolute(), raster, hashlib.sha256(data).hexdigest()
 
 
 def _sha256(array: npt.NDArray[Any]) -> str:
@@ -310,13 +309,14 @@ def _of_file(name: str, data: bytes, max_pixels: int) -> _Raster:
 
 def _of_image(name: str, image: Image.Image, data: bytes) -> _Raster:
     remarks: tuple[str, ...] = ()
+    if image.format == "TIFF":
+        # Loading turns a TIFF upright, takes the orientation out of its metadata and closes them.
+        with suppress(Exception):
+            image.getexif()
+    image.load()
     try:
-        # Before loading, which closes a TIFF's metadata; orientation after it, which turns a TIFF upright.
-        image.getexif()
-        image.load()
         exif, orientation = _description(image.getexif()), image.getexif().get(_ORIENTATION, 1)
     except Exception:
-        image.load()
         exif, orientation, remarks = None, 1, ("its metadata are damaged and were left out",)
     planes, alpha = _values(name, image, data)
     planes, alpha = _upright(planes, orientation), None if alpha is None else _upright(alpha, orientation)
@@ -331,7 +331,10 @@ def _values(name: str, image: Image.Image, data: bytes) -> tuple[Pixels, Float |
         import imagecodecs
 
         # Pillow cuts 16-bit colours to 8.
-        return _split(name, np.asarray(imagecodecs.png_decode(data)))
+        planes, alpha = _split(name, np.asarray(imagecodecs.png_decode(_bare_png(data))))
+        if (key := image.info.get("transparency")) is not None:
+            alpha = (planes != np.array(key)).any(2).astype(np.float32)
+        return planes, alpha
     mode = image.mode
     if mode == "I":
         levels = np.asarray(image)
@@ -358,12 +361,25 @@ def _values(name: str, image: Image.Image, data: bytes) -> tuple[Pixels, Float |
     return _split(name, np.array(image.convert("L" if grey else "RGB")))
 
 
+def _bare_png(data: bytes) -> bytes:
+    """Without the chunks that libpng remarks upon on the terminal, and the colour key, which it gives as alpha."""
+    kept, at = data[:8], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
+            kept += data[at:end]
+        at = end
+    if kept[26:28] != b"\0\0":
+        raise ValueError("unknown compression or filter method")
+    return kept
+
+
 def _of_tiff(name: str, data: bytes, max_pixels: int) -> _Raster | None:
     """A TIFF's first page; None for other files, and for the colour spaces that only Pillow converts.
 
     Pillow cuts a TIFF to 8 bits, and its decoder writes to the terminal when the file is damaged.
     """
-    if data[:4] not in _TIFF_SIGNATURES:
+    if data[:2] not in (b"II", b"MM"):
         return None
     import tifffile
 
@@ -373,11 +389,11 @@ def _of_tiff(name: str, data: bytes, max_pixels: int) -> _Raster | None:
         photometric, bits = int(page.photometric), page.bitspersample
         # Decoding JPEG's YCbCr gives RGB.
         colours = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3 if page.compression == 7 else 0}.get(photometric, 0)
-        if not colours or page.dtype is None or not isinstance(bits, int):
-            return None
         _limit(name, page.imagewidth, page.imagelength, max_pixels)
         if not colours <= page.samplesperpixel <= colours + 4 or page.imagedepth != 1:
             raise InputError(f"'{name}' has {page.samplesperpixel} channels; give a picture of 1 to 4")
+        if not colours or page.dtype is None or not isinstance(bits, int):
+            return None
         if page.tilewidth * page.tilelength > max(4 * max_pixels, 2**20):
             raise InputError(f"'{name}' is damaged (tiles of {page.tilewidth}x{page.tilelength} pixels)")
         # (planes, depth, H, W, channels), of which planes or channels is 1.
@@ -406,7 +422,8 @@ def _of_tiff(name: str, data: bytes, max_pixels: int) -> _Raster | None:
     orientation = tags.get(_ORIENTATION, 1)
     try:
         metadata = Image.Exif()
-        metadata.load(data)
+        metadata.bigtiff, metadata.endian = file.is_bigtiff, file.byteorder
+        metadata.load_from_fp(io.BytesIO(data), page.offset)
         exif = _description(metadata)
         inch = {2: 1.0, 3: 2.54}.get(metadata.get(_RESOLUTION_UNIT, 2), 0.0)
         pair = (metadata.get(_X_RESOLUTION, 0) * inch, metadata.get(_Y_RESOLUTION, 0) * inch)
@@ -488,7 +505,7 @@ def _resolution(dpi: Any, orientation: Any) -> tuple[float, float] | None:
 # Colour
 
 
-def _picture(name: str, raster: _Raster, sha256: str) -> Picture:
+def _picture(path: Path, raster: _Raster, sha256: str) -> Picture:
     """The raster in sRGB. Grey and CMYK are converted for good; RGB keeps its profile."""
     planes, profile, remarks = raster.planes, raster.profile, list(raster.remarks)
     native = _ink_to_rgb(planes) if planes.shape[2] == 4 else np.repeat(planes, 3 // planes.shape[2], 2)
@@ -507,8 +524,8 @@ def _picture(name: str, raster: _Raster, sha256: str) -> Picture:
         else:
             native, kept = (native, profile) if coloured else (pixels, None)
     for remark in remarks:
-        warnings.warn(f"'{name}': {remark}", stacklevel=3)
-    return Picture(Path(name), pixels, native, raster.alpha, kept, raster.exif, raster.dpi, sha256)
+        warnings.warn(f"'{path}': {remark}", stacklevel=3)
+    return Picture(path, pixels, native, raster.alpha, kept, raster.exif, raster.dpi, sha256)
 
 
 @lru_cache(maxsize=1)
@@ -535,27 +552,28 @@ def _converted(colours: Float, source: bytes, goal: bytes) -> Float:
 
     In floating point: Little CMS's 16-bit path interpolates a grid, and is off by some levels of 8 bits.
     """
+    given = colours[None] if colours.shape[1] == 3 else np.ascontiguousarray(colours.T)
+    made = _transformed(given, source, goal, "rgb" if colours.shape[1] == 3 else "gray")
+    return np.nan_to_num(np.asarray(made[0], np.float32)).clip(0, 1)
+
+
+def _transformed(values: npt.NDArray[Any], source: bytes, goal: bytes, space: str) -> npt.NDArray[Any]:
     import imagecodecs
 
-    given = colours[None] if colours.shape[1] == 3 else np.ascontiguousarray(colours.T)
-    space = "rgb" if colours.shape[1] == 3 else "gray"
     intent = int(imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC)
     flags = int(imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION)
-    made = imagecodecs.cms_transform(
-        given, source, goal, colorspace=space, outcolorspace="rgb", intent=intent, flags=flags
+    return np.asarray(
+        imagecodecs.cms_transform(
+            values, source, goal, colorspace=space, outcolorspace="rgb", intent=intent, flags=flags
+        )
     )
-    return np.nan_to_num(np.asarray(made[0], np.float32)).clip(0, 1)
 
 
 def _to_srgb(planes: Pixels, profile: bytes) -> Pixels:
     """(H, W, 1, 3 or 4) of a profile -> (H, W, 3) sRGB of the same depth."""
     height, width, channels = planes.shape
     if channels == 4:
-        import imagecodecs
-
-        return np.asarray(
-            imagecodecs.cms_transform(planes, profile, _srgb(), colorspace="cmyk", outcolorspace="rgb", intent=1)
-        )
+        return _transformed(planes, profile, _srgb(), "cmyk")
     rows, made = max(1, _BLOCK // width), np.empty((height, width, 3), planes.dtype)
     for top in range(0, height, rows):
         colours = _unit(planes[top : top + rows]).reshape(-1, channels)
