@@ -23,7 +23,6 @@ from deep_image_blending.features import PUBLISHED, Network
 from deep_image_blending.lbfgs import LBFGS
 from deep_image_blending.objective import (
     NormalisedObjective,
-    Objective,
     Pixels,
     PublishedFirstPass,
     PublishedSecondPass,
@@ -213,33 +212,36 @@ def _run_pass(
                 observers=(remember, *observers),
             )
         except RunError as error:
-            raise PassFailed(str(error), _result(name, scene, level, objective, state, "failed", ends)) from error
+            blend = _full_size(objective.picture(state.solver.best.detach()), window)
+            good = _result(name, scene, window, blend, state, "failed", ends)
+            raise PassFailed(str(error), good) from error
         if index + 1 < len(levels):
             change = objective.pixels.scatter(state.solver.best).detach() - _image(begun, device)
             if pass_options.region == "mask":
                 change = change * (_plane(level.window.mask, device) > 0)
     assert state is not None
     assert objective is not None
-    return _result(name, scene, levels[-1], objective, state, status, ends)
+    # The published program keeps the iterate after the last update, which nobody evaluates.
+    final = state.solver.ask() if state.solver.line_search == "fixed" else state.solver.best
+    return _result(name, scene, window, _array(objective.picture(final.detach())), state, status, ends)
+
+
+def _full_size(blend: Tensor, window: Window) -> Float:
+    """A blend (1, 3, h, w) of any level at the window's size, inside the mask."""
+    rows, columns = window.mask.shape
+    large = F.interpolate(blend, size=(rows, columns), mode="bilinear", align_corners=False)
+    return window.target + window.mask[..., None] * (_array(large) - window.target)
 
 
 def _result(
     name: PassName,
     scene: Scene,
-    level: Level,
-    objective: Objective,
+    window: Window,
+    blend: Float,
     state: LoopState,
     status: str,
     ends: Mapping[str, Mapping[str, float]],
 ) -> PassResult:
-    solver = state.solver
-    # The published program keeps the iterate after the last update, which nobody evaluates.
-    final = solver.ask() if solver.line_search == "fixed" and status != "failed" else solver.best
-    blend = _array(objective.picture(final.detach()))
-    scale = level.window.scale
-    window = level.window
-    if scale > 1:
-        raise RunError("the pass ended before it reached full resolution; nothing to show")
     picture, changed = scene.on_canvas(window, blend)
     return PassResult(
         name,

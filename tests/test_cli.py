@@ -245,3 +245,39 @@ def test_non_square_target_and_sixteen_bits(tmp_path: Path, case: Case) -> None:
     result = read_picture(tmp_path / "r" / "second_pass.png").pixels
     assert result.dtype == np.uint16
     np.testing.assert_array_equal(result[0], deep[0])
+
+
+def test_without_options_the_bundled_demo_is_blended(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for expected in ("shuttle", "shuttle-2"):
+        assert run_command(["run", *FAST, "--num-steps", "1"]) == 0
+        run = tmp_path / "results" / expected
+        target = _pixels(Path(json.loads((run / "run.json").read_text())["inputs"]["target"]["path"]))
+        result = _pixels(run / "second_pass.png")
+        assert result.shape == target.shape
+        assert (result != target).any()
+
+
+def test_auto_falls_back_to_the_embedded_backbone_and_says_so(
+    case: Case, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    for preset in ("wacv2020", "resnet"):
+        code = run_command(
+            f"run --preset {preset} --num-steps 2 --plain --ss 24 --ts 48 --output-dir {tmp_path}/{preset}".split()
+            + case.options()
+        )
+        assert code == 0
+        assert "using the embedded backbone" in capsys.readouterr().err
+        manifest = json.loads((tmp_path / preset / "run.json").read_text())
+        assert manifest["backbone"]["second_pass"]["name"] == "embedded"
+        assert any("using the embedded backbone" in decision for decision in manifest["decisions"])
+
+
+def test_devices_that_are_not_there_are_refused(case: Case, tmp_path: Path, capsys) -> None:
+    assert _run(case, tmp_path / "r", "--device", "cuda:77") == 2
+    assert "available: cpu" in capsys.readouterr().err
+    assert _run(case, tmp_path / "r", "--gpu_id", "76") == 2
+    assert "cuda:76" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()

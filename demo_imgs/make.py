@@ -1,0 +1,95 @@
+"""Make the README's pictures: `python demo_imgs/make.py [--backbone NAME] [--weights FILE]`.
+
+Every sheet is made by the program from the bundled demo cases, with the default preset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from deep_image_blending import blend, poisson_blend
+from deep_image_blending.config import Placement
+from deep_image_blending.demo import Demo, demos
+
+HERE = Path(__file__).parent
+CELL = 300
+PAINTINGS, PHOTOGRAPHS = ("portrait", "rocket"), ("coffee",)
+LEFT_OUT = {
+    "all losses": {},
+    "no gradient": {"gradient": (0.0, 0.0)},
+    "no style": {"style": (0.0, 0.0)},
+    "no content": {"content": (0.0, 0.0)},
+    "no colour": {"colour": (0.0, 0.0)},
+    "no second pass": None,
+}
+
+
+def placement(demo: Demo) -> Placement:
+    return Placement(ss=demo.ss, ts=demo.ts, x=demo.x, y=demo.y)
+
+
+def cell(picture: Path | np.ndarray) -> Image.Image:
+    """A picture fitted into a square cell."""
+    image = Image.open(picture).convert("RGB") if isinstance(picture, Path) else Image.fromarray(picture)
+    image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+    square = Image.new("RGB", (CELL, CELL), "white")
+    square.paste(image, ((CELL - image.width) // 2, (CELL - image.height) // 2))
+    return square
+
+
+def sheet(rows: list[list[tuple[str, Path | np.ndarray]]], path: Path) -> None:
+    """Labelled cells, saved as a picture."""
+    font = ImageFont.load_default(15)
+    page = Image.new("RGB", (len(rows[0]) * (CELL + 6), len(rows) * (CELL + 26)), "white")
+    draw = ImageDraw.Draw(page)
+    for i, row in enumerate(rows):
+        for j, (label, picture) in enumerate(row):
+            left, top = j * (CELL + 6), i * (CELL + 26)
+            page.paste(cell(picture), (left, top + 22))
+            draw.text((left + 3, top + 2), label, fill="black", font=font)
+    page.convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(path, optimize=True)
+    print(path)
+
+
+def comparison(demo: Demo, more: dict[str, object]) -> list[tuple[str, Path | np.ndarray]]:
+    place = placement(demo)
+    result = blend(demo.source, demo.mask, demo.target, placement=place, **more)
+    assert result.first_pass is not None
+    return [
+        ("source", demo.source),
+        ("target", demo.target),
+        ("paste", result.composite),
+        ("Poisson cloning", poisson_blend(demo.source, demo.mask, demo.target, placement=place)),
+        ("first pass", result.first_pass),
+        ("second pass", result.picture),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="auto")
+    parser.add_argument("--weights", type=Path)
+    given = parser.parse_args()
+    more: dict[str, object] = {"backbone": given.backbone}
+    if given.weights is not None:
+        more["weights_file"] = given.weights
+    cases = {demo.name: demo for demo in demos()}
+    first = comparison(cases["shuttle"], more)
+    sheet([first[2:4] + first[5:]], HERE / "first_demo.png")
+    sheet([first, *(comparison(cases[name], more) for name in PAINTINGS)], HERE / "painting_comparison.png")
+    sheet([comparison(cases[name], more) for name in PHOTOGRAPHS], HERE / "real_comparison.png")
+    demo, row = cases["coffee"], []
+    for label, changes in LEFT_OUT.items():
+        place = dataclasses.replace(placement(demo))
+        result = blend(demo.source, demo.mask, demo.target, placement=place, **{**more, **(changes or {})})
+        row.append((label, result.picture if changes is not None else result.first_pass))
+    sheet([row], HERE / "ablation_study.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""How well the embedded backbone stands in for VGG-19: `python -m tests.benchmarks.embedded --weights VGG19`.
+
+Both drive the default preset from the same start with the same number of evaluations, and VGG-19 judges both. Style
+is its normalised Gram distance inside the mask, after both passes, over its value at the start; gradient and content
+are over those of the VGG-19 run. `--cases DIR` takes further cases (folders with source, mask and target as PNG).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from rich.console import Console
+from rich.table import Table
+
+from deep_image_blending import config, passes
+from deep_image_blending.backbones import load_backbone
+from deep_image_blending.config import Placement, Weights
+from deep_image_blending.demo import demos
+from deep_image_blending.images import compose_like, load_mask, load_picture
+from deep_image_blending.objective import NormalisedObjective
+from deep_image_blending.scene import Float, Scene, as_float, compose_scene
+
+CPU = torch.device("cpu")
+KNOWN = {"balloons": Placement(320, 512, 160, 256), "horse": Placement(300, 512, 350, 300)}
+
+
+def scenes(folder: Path | None, scale: float) -> dict[str, Scene]:
+    """The bundled demos, and the known cases of a folder, at a scale."""
+    found = {}
+    for demo in demos():
+        target = load_picture(demo.target)
+        longer = round(max(target.pixels.shape[:2]) * scale)
+        assert demo.ss is not None
+        place = Placement(round(demo.ss * scale), longer, demo.x * scale, demo.y * scale)
+        found[demo.name] = compose_scene(load_picture(demo.source), load_mask(demo.mask), target, place)
+    for name, known in KNOWN.items():
+        if folder is not None and (folder / name).is_dir():
+            files = [folder / name / f"{part}.png" for part in ("source", "mask", "target")]
+            assert known.ss is not None
+            assert known.ts is not None
+            assert known.x is not None
+            assert known.y is not None
+            place = Placement(round(known.ss * scale), round(known.ts * scale), known.x * scale, known.y * scale)
+            found[name] = compose_scene(load_picture(files[0]), load_mask(files[1]), load_picture(files[2]), place)
+    return found
+
+
+def options_for(backbone: str, steps: int) -> config.Options:
+    base = config.preset("natural")
+    for name in config.PASSES:
+        own = dataclasses.replace(base.of(name), backbone=backbone, steps=steps, tolerance=0.0)
+        base = base.with_pass(name, own)
+    return base
+
+
+def blended(scene: Scene, backbone: str, weights: Path | None, steps: int) -> tuple[Float, float]:
+    """The picture after both passes, and seconds an evaluation."""
+    options = options_for(backbone, steps)
+    taps = passes.wanted_taps(options.first) | passes.wanted_taps(options.second)
+    loaded = load_backbone(backbone, taps, weights=weights)
+    first = passes.first_pass(scene, options, loaded)
+    frozen = as_float(compose_like(scene.target, first.picture, first.changed))
+    second = passes.second_pass(scene, options, loaded, frozen)
+    return second.picture, (first.seconds + second.seconds) / (first.evaluations + second.evaluations)
+
+
+def judge(scene: Scene, weights: Path) -> tuple[NormalisedObjective, Any, Float]:
+    """VGG-19's unweighted terms, its window and the start."""
+    options = options_for("vgg19", 1)
+    judging = dataclasses.replace(options.first, weights=Weights(1, 1, 1), levels=1)
+    network = load_backbone("vgg19", passes.wanted_taps(judging), weights=weights).network.to(CPU)
+    window = passes.pass_levels("first_pass", scene, judging, network)[0].window
+    window = dataclasses.replace(window, source=passes.harmonised(window, judging.membrane))
+    start = passes.poisson_start(window)
+    objective = passes._objective("first_pass", scene, window, judging, network, start, CPU)
+    assert isinstance(objective, NormalisedObjective)
+    return objective, window, start
+
+
+def terms(objective: NormalisedObjective, picture: Float) -> dict[str, float]:
+    image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        return {name: float(value) for name, value in objective.terms(objective.pixels.gather(image)).items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--cases", type=Path)
+    parser.add_argument("--only", help="one case by name")
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet here")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    table = Table(
+        "case", "style at start", "vgg19", "embedded", "gradient", "content", "vgg19 s/eval.", "embedded s/eval.",
+        title="VGG-19 judges both; style as a share of its start, gradient and content over the VGG-19 run's",
+    )  # fmt: skip
+    report: dict[str, Any] = {}
+    rows: list[tuple[str, list[Float]]] = []
+    for name, scene in scenes(given.cases, given.scale).items():
+        if given.only not in (None, name):
+            continue
+        objective, window, start = judge(scene, given.weights)
+        rows_of = slice(window.top, window.top + window.mask.shape[0])
+        columns_of = slice(window.left, window.left + window.mask.shape[1])
+        found = {"start": terms(objective, start)}
+        shown = [scene.paste()[0][rows_of, columns_of], start]
+        seconds = {}
+        for backbone, weights in (("embedded", None), ("vgg19", given.weights)):
+            picture, seconds[backbone] = blended(scene, backbone, weights, given.steps)
+            found[backbone] = terms(objective, picture[rows_of, columns_of])
+            shown.append(picture[rows_of, columns_of])
+        base = found["start"]["style"]
+        table.add_row(
+            name,
+            f"{base:.3f}",
+            *(f"{100 * found[backbone]['style'] / base:.1f}%" for backbone in ("vgg19", "embedded")),
+            *(f"{found['embedded'][term] / found['vgg19'][term]:.2f}" for term in ("gradient", "content")),
+            *(f"{seconds[backbone]:.3f}" for backbone in ("vgg19", "embedded")),
+        )
+        report[name] = {"terms": found, "seconds": seconds}
+        rows.append((name, shown))
+    Console(width=140).print(table)
+    if given.json is not None:
+        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if given.sheet is not None:
+        contact_sheet(rows, given.sheet)
+
+
+def contact_sheet(rows: list[tuple[str, list[Float]]], path: Path, size: int = 420) -> None:
+    page = Image.new("RGB", (4 * size, len(rows) * size), "white")
+    for i, (name, pictures) in enumerate(rows):
+        for j, picture in enumerate(pictures):
+            image = Image.fromarray(np.rint(picture.clip(0, 255)).astype(np.uint8))
+            image.thumbnail((size, size))
+            page.paste(image, (j * size, i * size))
+            label = ("paste", "start", "embedded", "VGG-19")[j]
+            ImageDraw.Draw(page).text((j * size + 4, i * size + 4), f"{name}: {label}", fill="magenta")
+    page.save(path)
+
+
+if __name__ == "__main__":
+    main()
