@@ -105,7 +105,7 @@ def background_difference(picture: Array, target: Array, mask: Array) -> float:
 def evaluate_scene(
     scene: Scene, picture: Float, *, backbone: str | None = "embedded", weights: Path | None = None
 ) -> dict[str, float]:
-    """Every measure of a finished picture (H, W, 3), 0..255, by name. backbone: None leaves the feature measures out."""
+    """Every measure of a finished picture (H, W, 3), 0..255, by name. backbone: None leaves out the features'."""
     top, left, bottom, right = scene.region()
     window = scene.window(max(32, (bottom - top) // 2, (right - left) // 2), 16)
     part = picture[_span(window, 0), _span(window, 1)]
@@ -129,8 +129,8 @@ def evaluate_scene(
 def feature_measures(window: Window, picture: Array, backbone: str, weights: Path | None) -> dict[str, float]:
     """Style distance to the target and content distance to the source, in a backbone's features.
 
-    Style: mean over layers of `‖G - G_T‖² / ‖G_T‖²`, G inside the mask, G_T over the window's target (Gatys et al.,
-    2016, with spatial control). Content: squared distance over the source's energy, inside the mask, at relu2_2.
+    Style: mean over layers of `‖G - G_T‖² / ‖G_T‖²`, G in the mask, G_T over the window's target (Gatys et
+    al., 2016, with spatial control). Content: squared distance over the source's energy, inside the mask, at relu2_2.
     """
     import torch
 

@@ -180,7 +180,8 @@ def load_backbones(
         except InputError as error:
             if asked != "auto" or weights is not None or pass_options.backbone in ("embedded", "random"):
                 raise
-            say(f"{name.replace('_', ' ')}: using the embedded backbone, since {error}")
+            line_search = ", and a line search" if pass_options.line_search == "fixed" else ""
+            say(f"{name.replace('_', ' ')}: using the embedded backbone{line_search}, since {error}")
             pass_options = on_embedded(pass_options)
             options = options.with_pass(name, pass_options)
             loaded[name] = load_backbone("embedded", wanted_taps(pass_options))
@@ -188,7 +189,10 @@ def load_backbones(
 
 
 def on_embedded(options: PassOptions) -> PassOptions:
-    """The same pass on the embedded backbone, with its layers where it lacks the ones asked for."""
+    """The same pass on the embedded backbone, with its layers where it lacks the ones asked for.
+
+    The published fixed step goes with VGG-16's features and diverges on others: a line search takes its place.
+    """
     style, content = backbones.default_taps("embedded")
     kept = tuple(tap for tap in options.style_layers or style if tap in style) or style
     return dataclasses.replace(
@@ -196,6 +200,8 @@ def on_embedded(options: PassOptions) -> PassOptions:
         backbone="embedded",
         style_layers=kept,
         content_layer=options.content_layer if options.content_layer in style else content,
+        line_search="wolfe",
+        history=min(options.history, 20),
     )
 
 

@@ -1,8 +1,8 @@
 """How well the embedded backbone stands in for VGG-19: `python -m tests.benchmarks.embedded --weights VGG19`.
 
-Both drive the default preset from the same start with the same number of evaluations, and VGG-19 judges both. Style
-is its normalised Gram distance inside the mask, after both passes, over its value at the start; gradient and content
-are over those of the VGG-19 run. `--cases DIR` takes further cases (folders with source, mask and target as PNG).
+Both drive the default preset from the same start with the same number of evaluations, and VGG-19 judges both.
+Style is its normalised Gram distance inside the mask, after both passes, over its value at the start; gradient and
+content are over those of the VGG-19 run. `--cases DIR` takes further cases (folders of source, mask and target).
 """
 
 from __future__ import annotations
