@@ -129,8 +129,8 @@ def evaluate_scene(
 def feature_measures(window: Window, picture: Array, backbone: str, weights: Path | None) -> dict[str, float]:
     """Style distance to the target and content distance to the source, in a backbone's features.
 
-    Style: mean over layers of `‖G - G_T‖² / ‖G_T‖²`, G in the mask, G_T over the window's target (Gatys et
-    al., 2016, with spatial control). Content: squared distance over the source's energy, inside the mask, at relu2_2.
+        Style: mean over layers of `‖G - G_T‖² / ‖G_T‖²`, G in the mask, G_T over the window's target (Gatys
+    X
     """
     import torch
 

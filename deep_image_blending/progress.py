@@ -71,7 +71,7 @@ class LiveTable:
 
     def __init__(self, console: Console, title: str) -> None:
         self.title = title
-        self.rows: list[Evaluation] = []
+        self.sampled: list[Evaluation] = []
         self.next = 1
         self.live = Live(console=console, refresh_per_second=8, transient=False)
 
@@ -83,12 +83,11 @@ class LiveTable:
         self.live.stop()
 
     def __call__(self, record: Evaluation) -> None:
-        if self.rows and self.rows[-1].index < self.next and self.rows[-1].index != 1:
-            self.rows.pop()
+        rows = [*self.sampled, record]
+        self.live.update(loss_table(self.title, rows))
         if record.index >= self.next:
             self.next = sampled_after(record.index, record.budget)
-        self.rows.append(record)
-        self.live.update(loss_table(self.title, self.rows))
+            self.sampled = rows
 
 
 def loss_table(title: str, rows: list[Evaluation]) -> Table:
