@@ -275,17 +275,19 @@ def _refusing(name: str) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Decoders neither warn nor log, and leave the size limit to us."""
-    logger = logging.getLogger("tifffile")
+    loggers = [logging.getLogger(name) for name in ("tifffile", "PIL")]
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        level = logger.level
-        logger.setLevel(logging.CRITICAL + 1)
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
         try:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-            logger.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _limit(name: str, width: int, height: int, max_pixels: int) -> None:
@@ -363,15 +365,15 @@ def _values(name: str, image: Image.Image, data: bytes) -> tuple[Pixels, Float |
 
 def _bare_png(data: bytes) -> bytes:
     """Without the chunks that libpng remarks upon on the terminal, and the colour key, which it gives as alpha."""
-    kept, at = data[:8], 8
+    chunks, at = [data[:8]], 8
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         if data[at + 4 : at + 8] in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
-            kept += data[at:end]
+            chunks.append(data[at:end])
         at = end
-    if kept[26:28] != b"\0\0":
+    if data[26:28] != b"\0\0":
         raise ValueError("unknown compression or filter method")
-    return kept
+    return b"".join(chunks)
 
 
 def _of_tiff(name: str, data: bytes, max_pixels: int) -> _Raster | None:

@@ -153,6 +153,14 @@ def test_sixteen_bits_where_the_format_has_eight_are_refused(tmp_path: Path, nam
     assert not list(tmp_path.iterdir())
 
 
+def test_a_png_of_very_many_chunks_is_read(tmp_path: Path) -> None:
+    rows = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in DEEP))
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 7, 16, 2, 0, 0, 0))
+    pieces = b"".join(png_chunk(b"IDAT", rows[at : at + 1]) for at in range(len(rows)))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + pieces + png_chunk(b"IEND", b""))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels, DEEP)
+
+
 def test_sixteen_bit_grey_alpha_and_colour_key_are_read(tmp_path: Path) -> None:
     big = DEEP.astype(">u2")
     lines = {
@@ -693,7 +701,7 @@ def test_the_limit_can_be_raised_and_the_process_keeps_its_own(tmp_path: Path) -
     for reader in readers:
         reader.join()
     assert before == Image.MAX_IMAGE_PIXELS
-    assert logging.getLogger("tifffile").level <= logging.CRITICAL
+    assert all(logging.getLogger(name).level <= logging.CRITICAL for name in ("tifffile", "PIL"))
 
 
 def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
