@@ -16,7 +16,7 @@ CHANNELS = (24, 48, 96)
 TEACHER_CHANNELS = (64, 128, 256)
 POOL: Literal["avg"] = "avg"
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
-SHA256 = "21338717abeade1d3a18c5302f474096accbf358b24b0527d19e91991a85a815"
+SHA256 = "64670d2e7e3ea9bc32853727a37a3482318f6cb790d8ef79947100d1ed75a16b"
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
