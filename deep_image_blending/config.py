@@ -181,7 +181,7 @@ PRESETS: Mapping[str, Options] = {
         preset="natural",
         first=PassOptions(
             steps=60,
-            weights=Weights(gradient=1.0, style=0.02, content=0.5),
+            weights=Weights(gradient=1.0, style=0.01, content=1.0),
             backbone="embedded",
             smoothing=True,
             style_from="similar",
@@ -191,11 +191,11 @@ PRESETS: Mapping[str, Options] = {
         ),
         second=PassOptions(
             steps=60,
-            weights=Weights(style=0.5, content=1.0, tv=0.2),
+            weights=Weights(style=0.5, content=4.0, tv=0.05),
             backbone="embedded",
             smoothing=True,
             style_from="similar",
-            colour=8.0,
+            colour=2.0,
             tolerance=2e-3,
         ),
     ),

@@ -126,7 +126,7 @@ class _Grid:
 
 
 def edge_stopping_membrane(
-    source: Field, target: Field, region: Bool, *, edge: float = 12.0, tolerance: float = 1e-4
+    source: Field, target: Field, region: Bool, *, edge: float = 8.0, tolerance: float = 1e-4
 ) -> npt.NDArray[np.float64]:
     """What to add to the source so that it meets the target, without tinting the object: (H, W, C).
 
