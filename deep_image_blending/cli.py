@@ -381,7 +381,8 @@ def run_command(arguments: list[str]) -> int:
     """Run one command; 0 done, 1 failed, 2 bad usage or input, 130 interrupted. Prints errors to stderr."""
     warnings.showwarning = _show_warning
     try:
-        app(args=_normalised(arguments), standalone_mode=False, prog_name="blend")
+        # An exit that a command asks for comes back as a number.
+        code = app(args=_normalised(arguments), standalone_mode=False, prog_name="blend")
     except BlendError as error:
         _complain(str(error))
         return error.exit_code
@@ -396,7 +397,7 @@ def run_command(arguments: list[str]) -> int:
         return 1
     except Exception as error:
         return _usage_error(error)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _usage_error(error: Exception) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -281,3 +283,74 @@ def test_devices_that_are_not_there_are_refused(case: Case, tmp_path: Path, caps
     assert _run(case, tmp_path / "r", "--gpu_id", "76") == 2
     assert "cuda:76" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_writes_a_checkpoint_exits_130_and_continues_to_the_same_bits(
+    case: Case, run: Path, tmp_path: Path, capsys, monkeypatch, number: int
+) -> None:
+    from deep_image_blending import pipeline
+
+    stopped, plain = tmp_path / "stopped", pipeline.Recorder.__call__
+
+    def interrupting(self: pipeline.Recorder, record) -> None:
+        if self.name == "second_pass" and record.index == 2:
+            os.kill(os.getpid(), number)
+        plain(self, record)
+
+    monkeypatch.setattr(pipeline.Recorder, "__call__", interrupting)
+    assert _run(case, stopped) == 130
+    assert f"--output-dir '{stopped}' --resume" in capsys.readouterr().err
+    monkeypatch.setattr(pipeline.Recorder, "__call__", plain)
+    changed = ["run", "--output-dir", str(stopped), "--resume", "--style-weight", "3"]
+    assert run_command(changed) == 2
+    assert "style was" in capsys.readouterr().err
+    assert run_command(["run", "--output-dir", str(stopped), "--resume", "--quiet"]) == 0
+    for name in ("first_pass.png", "second_pass.png"):
+        assert (stopped / name).read_bytes() == (run / name).read_bytes()
+    for name in ("first_pass.losses.csv", "second_pass.losses.csv"):
+        tables = [list(csv.DictReader((folder / name).open())) for folder in (stopped, run)]
+        for row in (*tables[0], *tables[1]):
+            del row["seconds"]
+        assert tables[0] == tables[1]
+
+
+def test_a_run_in_use_is_refused(case: Case, run: Path, capsys) -> None:
+    from deep_image_blending.runs import RunDirectory
+
+    with RunDirectory.open(run):
+        assert run_command(["second-pass", str(run), *FAST]) == 2
+        assert "in use by another process" in capsys.readouterr().err
+    assert run_command(["second-pass", str(run), *FAST]) == 0
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    case: Case, run: Path, tmp_path: Path, monkeypatch
+) -> None:
+    from deep_image_blending import pipeline
+
+    killed, plain = tmp_path / "killed", pipeline.Recorder.__call__
+
+    class Killed(BaseException):
+        pass
+
+    def killing(self: pipeline.Recorder, record) -> None:
+        plain(self, record)
+        if self.name == "first_pass" and record.index == 3:
+            raise Killed
+
+    monkeypatch.setattr(pipeline.Recorder, "__call__", killing)
+    with pytest.raises(Killed):
+        _run(case, killed, "--checkpoint-every", "0")
+    monkeypatch.setattr(pipeline.Recorder, "__call__", plain)
+    newest = sorted((killed / "checkpoints").glob("*.ckpt"))[-1]
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 4
+    newest.write_bytes(data)
+    with RunDirectory.open(killed) as opened, pytest.warns(UserWarning, match="damaged; going back"):
+        found = opened.load_checkpoint("first_pass")
+    assert found is not None
+    assert found[1]["loop"]["evaluation"] == 2
+    assert run_command(["run", "--output-dir", str(killed), "--resume", "--quiet"]) == 0
+    for name in ("first_pass.png", "second_pass.png"):
+        assert (killed / name).read_bytes() == (run / name).read_bytes()
