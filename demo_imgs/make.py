@@ -18,7 +18,7 @@ from deep_image_blending.demo import Demo, demos
 
 HERE = Path(__file__).parent
 CELL = 300
-PAINTINGS, PHOTOGRAPHS = ("portrait", "rocket"), ("coffee",)
+PAINTINGS, PHOTOGRAPHS = ("portrait", "shuttle", "rocket"), ("coffee",)
 LEFT_OUT = {
     "all losses": {},
     "no gradient": {"gradient": (0.0, 0.0)},
@@ -52,7 +52,7 @@ def sheet(rows: list[list[tuple[str, Path | np.ndarray]]], path: Path) -> None:
             left, top = j * (CELL + 6), i * (CELL + 26)
             page.paste(cell(picture), (left, top + 22))
             draw.text((left + 3, top + 2), label, fill="black", font=font)
-    page.convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(path, optimize=True)
+    page.save(path, quality=88, subsampling=0)
     print(path)
 
 
@@ -79,16 +79,16 @@ def main() -> None:
     if given.weights is not None:
         more["weights_file"] = given.weights
     cases = {demo.name: demo for demo in demos()}
-    first = comparison(cases["shuttle"], more)
-    sheet([first[2:4] + first[5:]], HERE / "first_demo.png")
-    sheet([first, *(comparison(cases[name], more) for name in PAINTINGS)], HERE / "painting_comparison.png")
-    sheet([comparison(cases[name], more) for name in PHOTOGRAPHS], HERE / "real_comparison.png")
+    rows = [comparison(cases[name], more) for name in PAINTINGS]
+    sheet([rows[0][2:4] + rows[0][5:]], HERE / "first_demo.jpg")
+    sheet(rows, HERE / "painting_comparison.jpg")
+    sheet([comparison(cases[name], more) for name in PHOTOGRAPHS], HERE / "real_comparison.jpg")
     demo, row = cases["coffee"], []
     for label, changes in LEFT_OUT.items():
         place = dataclasses.replace(placement(demo))
         result = blend(demo.source, demo.mask, demo.target, placement=place, **{**more, **(changes or {})})
         row.append((label, result.picture if changes is not None else result.first_pass))
-    sheet([row], HERE / "ablation_study.png")
+    sheet([row], HERE / "ablation_study.jpg")
 
 
 if __name__ == "__main__":

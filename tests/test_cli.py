@@ -328,6 +328,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     case: Case, run: Path, tmp_path: Path, monkeypatch
 ) -> None:
     from deep_image_blending import pipeline
+    from deep_image_blending.runs import RunDirectory
 
     killed, plain = tmp_path / "killed", pipeline.Recorder.__call__
 
