@@ -21,8 +21,9 @@ from deep_image_blending.errors import BlendError, InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deep_image_blending.config import Options, PassName
+    from deep_image_blending.config import Options, PassName, Placement
     from deep_image_blending.runs import RunDirectory
+    from deep_image_blending.scene import Scene
 
 app = typer.Typer(
     name="blend",
@@ -303,6 +304,111 @@ def _second(
         _second_from_file(given)
 
 
+@_command(*_PICTURES, *_PLACING, "quiet", name="preview", rich_help_panel="Look")
+def _preview(
+    output_file: Annotated[Path, typer.Option(help="Picture to write.")] = Path("preview.png"),
+    *,
+    given: SimpleNamespace,
+) -> None:
+    """The placement at once: the paste, the region that will be optimised, and the Poisson solution, side by side.
+
+    Example:  blend preview --source-file cat.png --mask-file cat_mask.png --target-file sofa.jpg --x 300 --y 420
+    """
+    from deep_image_blending.config import Placement
+    from deep_image_blending.images import check_writable, write_picture
+    from deep_image_blending.preview import describe, preview
+
+    check_writable(output_file)
+    _demo_unless_given(given)
+    scene = _placed_scene(given, Placement(**_placement_changes(given)))
+    write_picture(output_file, preview(scene))
+    console = _console(given.quiet)
+    for line in (*describe(scene), str(output_file)):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+@app.command("compare", rich_help_panel="Look")
+def _compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
+    output_file: Annotated[Path, typer.Option(help="Picture to write.")] = Path("comparison.png"),
+    crop: Annotated[bool, typer.Option(help="Show the object alone.")] = False,
+    columns: Annotated[int | None, typer.Option(min=1, help="Pictures in a row.")] = None,
+) -> None:
+    """A labelled contact sheet of the pictures of one run or several.
+
+    Example:  blend compare results/cat results/cat-2 --crop
+    """
+    from deep_image_blending.compare import contact_sheet, object_crop, run_pictures
+    from deep_image_blending.images import check_writable, write_picture
+    from deep_image_blending.runs import RunDirectory
+
+    check_writable(output_file)
+    opened = [RunDirectory.open(path, write=False) for path in runs]
+    label = len(opened) > 1
+    pictures = [
+        (f"{run.path.name}: {name}" if label else name, picture)
+        for run in opened
+        for name, picture in run_pictures(run)
+    ]
+    sheet = contact_sheet(pictures, crop=object_crop(opened[0]) if crop else None, columns=columns)
+    write_picture(output_file, sheet)
+    _console(False).print(str(output_file), highlight=False, soft_wrap=True)
+
+
+@_command(*_PICTURES, *_PLACING, "weights", name="evaluate", rich_help_panel="Look")
+def _evaluate(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Run directories, or blended pictures with the options below.")
+    ],
+    json: Annotated[bool, typer.Option("--json", help="JSON in place of a table.")] = False,
+    features: Annotated[str, typer.Option(help="Backbone that measures style and content, or none.")] = "embedded",
+    *,
+    given: SimpleNamespace,
+) -> None:
+    """Quality without ground truth: seam, colour bleed, contrast, style and more, of runs or pictures.
+
+    Example:  blend evaluate results/cat results/cat-2 --json
+    """
+    from deep_image_blending import pipeline
+    from deep_image_blending.config import Options, Placement
+    from deep_image_blending.images import load_picture
+    from deep_image_blending.metrics import MEASURES, evaluate_scene
+    from deep_image_blending.runs import RunDirectory
+    from deep_image_blending.scene import as_float
+
+    found: dict[str, dict[str, float]] = {}
+    for path in paths:
+        if path.is_dir():
+            with RunDirectory.open(path, write=False) as run:
+                options = Options.from_json(run.manifest.get("options", {}))
+                scene = pipeline.scene_of(pipeline.inputs_of(run), options, lambda _: None)
+                finished = [
+                    file for name in reversed(pipeline.PASSES) if (file := run.picture_path(name)).is_file()
+                ]
+            if not finished:
+                raise InputError(f"run '{path}' has no finished pass to evaluate; continue it with --resume")
+            picture = finished[0]
+        else:
+            scene, picture = _placed_scene(given, Placement(**_placement_changes(given))), path
+        pixels = as_float(load_picture(picture).pixels)
+        if pixels.shape[:2] != scene.canvas:
+            raise InputError(f"'{picture}' has not the size of its canvas, {scene.canvas[1]}x{scene.canvas[0]}")
+        backbone = None if features == "none" else features
+        found[str(path)] = evaluate_scene(scene, pixels, backbone=backbone, weights=given.weights)
+    if json:
+        import json as encoder
+
+        typer.echo(encoder.dumps(found, indent=2))
+        return
+    from rich.table import Table
+
+    table = Table("measure", *found, "better", "meaning")
+    for name, (meaning, better) in MEASURES.items():
+        values = [f"{measures[name]:.4g}" if name in measures else "" for measures in found.values()]
+        table.add_row(name, *values, better, meaning)
+    _console(False, stderr=False).print(table)
+
+
 @app.command("make-video", rich_help_panel="Look")
 def make_video(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
@@ -480,10 +586,9 @@ def resolve_options(given: SimpleNamespace, passes: tuple[PassName, ...], base: 
             preset=given.preset,
             published_input=chosen.published_input,
         )
-    placement = {name: getattr(given, name) for name in _PLACING if getattr(given, name) is not None}
-    if given.fit_mask:
-        placement["fit_mask"] = True
-    options = dataclasses.replace(options, placement=dataclasses.replace(options.placement, **placement))
+    options = dataclasses.replace(
+        options, placement=dataclasses.replace(options.placement, **_placement_changes(given))
+    )
     columns = {
         name: dict(zip(passes, _numbers(name.replace("_", "-"), getattr(given, name), len(passes)), strict=True))
         for name in ("grad_weight", "style_weight", "content_weight", "hist_weight", "tv_weight", "colour_weight")
@@ -570,19 +675,7 @@ def _passes(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
             raise InputError("--resume needs --output-dir, the run to continue")
         _resume(given, passes)
         return
-    from deep_image_blending.demo import default_demo
-
-    title = None
-    if given.source_file is None and given.target_file is None and given.mask_file is None:
-        demo = default_demo()
-        title = demo.name
-        given.source_file, given.mask_file, given.target_file = demo.source, demo.mask, demo.target
-        for name in ("ss", "ts", "x", "y"):
-            if getattr(given, name) is None:
-                setattr(given, name, getattr(demo, name))
-    for name in ("source_file", "target_file"):
-        if getattr(given, name) is None:
-            raise InputError(f"--{name.replace('_', '-')} is missing; give the picture's path")
+    title = _demo_unless_given(given)
     save_video = _flag("--save-video", given.save_video)
     options = resolve_options(given, passes)
     console = _console(given.quiet)
@@ -608,6 +701,44 @@ def _passes(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
         _execute(run, scene, options, loaded, passes, given, console, init_picture=init_picture)
         if save_video:
             _save_video(run, console)
+
+
+def _demo_unless_given(given: SimpleNamespace) -> str | None:
+    """Without any picture, the bundled demo's, and its name. Raises InputError where one is missing."""
+    title = None
+    if given.source_file is None and given.target_file is None and given.mask_file is None:
+        from deep_image_blending.demo import default_demo
+
+        demo = default_demo()
+        title = demo.name
+        given.source_file, given.mask_file, given.target_file = demo.source, demo.mask, demo.target
+        for name in ("ss", "ts", "x", "y"):
+            if getattr(given, name) is None:
+                setattr(given, name, getattr(demo, name))
+    for name in ("source_file", "target_file"):
+        if getattr(given, name) is None:
+            raise InputError(f"--{name.replace('_', '-')} is missing; give the picture's path")
+    return title
+
+
+def _placement_changes(given: SimpleNamespace) -> dict[str, Any]:
+    """The placement's fields that the command line sets."""
+    placement = {name: getattr(given, name) for name in _PLACING if getattr(given, name) is not None}
+    return {**placement, "fit_mask": True} if given.fit_mask else placement
+
+
+def _placed_scene(given: SimpleNamespace, placement: Placement) -> Scene:
+    """The scene of the pictures that the command line names, without torch."""
+    from deep_image_blending.images import load_mask, load_picture
+    from deep_image_blending.scene import compose_scene
+
+    for name in ("source_file", "target_file"):
+        if getattr(given, name) is None:
+            raise InputError(f"--{name.replace('_', '-')} is missing; give the picture's path")
+    limit = {} if given.max_pixels is None else {"max_pixels": given.max_pixels}
+    mask = None if given.mask_file is None else load_mask(given.mask_file, **limit)
+    source, target = load_picture(given.source_file, **limit), load_picture(given.target_file, **limit)
+    return compose_scene(source, mask, target, placement)
 
 
 def _resume(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:

@@ -355,3 +355,28 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     assert run_command(["run", "--output-dir", str(killed), "--resume", "--quiet"]) == 0
     for name in ("first_pass.png", "second_pass.png"):
         assert (killed / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_preview_shows_three_pictures_without_torch(case: Case, tmp_path: Path) -> None:
+    code = (
+        "import sys; from deep_image_blending.cli import run_command; "
+        f"assert run_command(['preview', *{case.options()!r}, '--output-file', {str(tmp_path / 'p.png')!r}]) == 0; "
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "--x 24 (vertical)" in done.stderr
+    height, width = _pixels(tmp_path / "p.png").shape[:2]
+    assert width > 2.5 * height
+
+
+def test_compare_and_evaluate_take_runs_and_pictures(case: Case, run: Path, tmp_path: Path, capsys) -> None:
+    assert run_command(["compare", str(run), str(run), "--crop", "--output-file", str(tmp_path / "c.png")]) == 0
+    assert _pixels(tmp_path / "c.png").shape[1] > 400
+    capsys.readouterr()
+    picture = str(run / "second_pass.png")
+    assert run_command(["evaluate", str(run), picture, *case.options(), "--features", "random", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found[str(run)] == found[picture]
+    assert found[picture]["background_difference"] == 0
+    assert run_command(["evaluate", str(run), "--features", "none"]) == 0
+    assert "colour_bleed" in capsys.readouterr().out
