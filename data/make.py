@@ -113,11 +113,6 @@ def polygon(shape: tuple[int, int], points: list[tuple[int, int]]) -> np.ndarray
     return np.asarray(image, bool)
 
 
-def ellipse(shape: tuple[int, int], x: float, y: float, rx: float, ry: float) -> np.ndarray:
-    rows, columns = np.mgrid[: shape[0], : shape[1]]
-    return ((columns - x) / rx) ** 2 + ((rows - y) / ry) ** 2 < 1
-
-
 def matte(image: np.ndarray, sure: np.ndarray, possible: np.ndarray, beta: float) -> np.ndarray:
     """Probability (H, W) of the object by a random walk from the sure object and from the sure background."""
     seeds = np.zeros(sure.shape, int)
@@ -132,7 +127,7 @@ def disc(radius: int) -> np.ndarray:
 
 
 def save(name: str, title: str, source: np.ndarray, mask: np.ndarray, target: np.ndarray, place: dict) -> None:
-    """Write one case. mask in 0..1."""
+    """Write one case. mask in 0..1; place: ss, ts, x, y and where the pictures are from."""
     folder = HERE / name
     folder.mkdir(exist_ok=True)
     Image.fromarray(source).save(folder / "source.jpg", quality=92)
@@ -141,37 +136,73 @@ def save(name: str, title: str, source: np.ndarray, mask: np.ndarray, target: np
     (folder / "case.json").write_text(json.dumps({"title": title, **place}, indent=2) + "\n", encoding="utf-8")
 
 
+def with_tip(photograph: np.ndarray, rows: int) -> np.ndarray:
+    """The shuttle's photograph with `rows` more rows above, in which its tank, cut off by the frame, ends.
+
+    The tank's half width follows the ellipse that fits it below: 20.5 px at row 42, 9.5 px at row 0.
+    """
+    columns = np.arange(photograph.shape[1])
+    first = photograph[0].astype(float)
+    beside = np.delete(columns, np.s_[58:94])
+    backdrop = np.stack([np.interp(columns, beside, first[beside, c]) for c in range(3)], -1)
+    added = np.repeat(backdrop[None], rows, 0)
+    for row in range(1, rows + 1):
+        remaining = 1 - ((42 + row) / 47.4) ** 2
+        if remaining > 0:
+            half = 20.5 * remaining**0.5
+            near = np.abs(columns - 75.5) < half + 2
+            where = 75.5 + (columns - 75.5) * 9.5 / half
+            narrowed = np.stack([np.interp(where, columns, first[:, c]) for c in range(3)], -1)
+            added[-row][near] = narrowed[near]
+    whole = np.concatenate([added, photograph])
+    # As soft as the photograph is there, fading out where its own rows begin.
+    share = (1 - (np.arange(len(whole)) - rows) / 3).clip(0, 1)[:, None, None]
+    whole = whole + share * (ndimage.gaussian_filter(whole, (1.2, 1.2, 0)) - whole)
+    return np.rint(whole).astype(np.uint8)
+
+
 def shuttle(painting: np.ndarray) -> None:
-    photograph = data.astronaut()[0:296, 340:490]
+    above = 16
+    photograph = with_tip(data.astronaut()[0:296, 340:490], above)
     shape = photograph.shape[:2]
     outline = [
-        (52, 60), (40, 46), (42, 40), (48, 42), (54, 40), (57, 22), (63, 6), (68, 0), (84, 0), (93, 14), (98, 40),
-        (104, 38), (112, 48), (115, 60), (115, 180), (118, 215), (117, 262), (133, 268), (128, 282), (40, 284),
-        (29, 272), (30, 252), (37, 225), (14, 222), (17, 205), (38, 178), (40, 100),
+        (39, 104), (40, 60), (42, 48), (45, 40), (49, 40), (53, 50), (56, 46), (56, 32), (58, 20), (61, 10),
+        (65, 0), (70, -6), (81, -6), (86, 0), (91, 9), (95, 19), (98, 30), (99, 42), (102, 37), (106, 38),
+        (110, 46), (114, 58), (116, 120), (116, 180), (118, 215), (117, 262), (133, 268), (128, 282), (40, 284),
+        (29, 272), (30, 252), (37, 225), (14, 222), (17, 205), (38, 178),
     ]  # fmt: skip
-    wide = polygon(shape, outline)
-    inner = ndimage.binary_erosion(wide, disc(5), border_value=1)
-    probability = matte(photograph, inner, ndimage.binary_dilation(wide, disc(4)), 400)
+    wide = polygon(shape, [(column, row + above) for column, row in outline])
+    inner = ndimage.binary_erosion(wide, disc(3))
+    probability = matte(photograph, inner, ndimage.binary_dilation(wide, disc(3)), 400)
     hard = ndimage.binary_fill_holes(probability > 0.35)
     hard = ndimage.binary_dilation(ndimage.binary_opening(hard, disc(1)), disc(2))
     save(
         "shuttle", "A model of the Space Shuttle over a painted landscape",
         photograph, hard.astype(float), painting * 255,
-        {"ss": 250, "ts": None, "x": 165, "y": 300},
+        {"ss": 264, "ts": None, "x": 158, "y": 300, "sources": {
+            "source": "NASA, portrait of Eileen Collins, public domain; skimage.data.astronaut",
+            "target": "painted by data/make.py, CC0"}},
     )  # fmt: skip
 
 
-def coffee(grass: np.ndarray) -> None:
+def coffee(gravel: np.ndarray) -> None:
     photograph = data.coffee()
     shape = photograph.shape[:2]
-    cup = (
-        ellipse(shape, 278, 229, 205, 163)
-        | ellipse(shape, 290, 112, 122, 98)
-        | polygon(shape, [(395, 75), (405, 64), (420, 64), (427, 72), (415, 120), (395, 130)])
-    )
+    cup = polygon(shape, [
+        (180, 69), (160, 80), (140, 94), (120, 112), (100, 136), (88, 157), (80, 183), (77, 210), (78, 235),
+        (82, 260), (90, 283), (102, 301), (120, 323), (140, 343), (160, 358), (180, 370), (210, 381), (240, 387),
+        (270, 389), (300, 389), (340, 384), (362, 377), (383, 368), (417, 348), (440, 328), (460, 300), (472, 273),
+        (478, 243), (478, 220), (475, 193), (467, 167), (457, 147), (440, 126), (422, 108), (417, 104), (423, 82),
+        (424, 76), (418, 68), (410, 66), (400, 69), (397, 73), (388, 60), (378, 50), (360, 38), (340, 29),
+        (320, 23), (305, 19), (287, 18), (265, 20), (247, 25), (220, 38), (200, 53), (187, 65),
+    ])  # fmt: skip
+    smooth = ndimage.gaussian_filter(cup.astype(float), 2) > 0.5
+    cup = ndimage.binary_dilation(cup | smooth, disc(2))
     save(
-        "coffee", "A cup of coffee on gravel", photograph, cup.astype(float), grass,
-        {"ss": 300, "ts": None, "x": 250, "y": 240},
+        "coffee", "A cup of coffee on gravel", photograph, cup.astype(float), gravel,
+        {"ss": 300, "ts": None, "x": 250, "y": 240, "sources": {
+            "source": "Rachel Michetti, CC0; skimage.data.coffee",
+            "target": "CC0Textures Gravel04, CC0, tinted by data/make.py; skimage.data.gravel"}},
     )  # fmt: skip
 
 
@@ -189,28 +220,39 @@ def portrait(painting: np.ndarray) -> None:
     probability = matte(photograph, sure, ndimage.binary_dilation(wide, disc(5)), 300)
     soft = ndimage.gaussian_filter(probability, 1.0)
     soft = ((soft - 0.2) / 0.6).clip(0, 1)
+    # In the lower right corner: there the photograph's frame cuts the helmet, so the canvas has to end as well.
     save(
-        "portrait", "An astronaut sits for a painter: a soft mask that touches the lower border",
-        photograph, soft, painting * 255, {"ss": 400, "ts": None, "x": SIZE - 200, "y": 232},
+        "portrait", "An astronaut sits for a painter: a soft mask that touches the lower and the right border",
+        photograph, soft, painting * 255,
+        {"ss": 400, "ts": None, "x": SIZE - 200, "y": SIZE - 200, "sources": {
+            "source": "NASA, portrait of Eileen Collins, public domain; skimage.data.astronaut",
+            "target": "painted by data/make.py, CC0"}},
     )  # fmt: skip
 
 
 def rocket(painting: np.ndarray) -> None:
-    photograph = data.rocket()[110:420, 140:480]
+    photograph = data.rocket()[110:410, 140:500]
     shape = photograph.shape[:2]
-    body = polygon(
-        shape,
-        [(171, 36), (175, 18), (181, 14), (188, 18), (194, 36), (198, 62), (200, 230), (218, 255), (222, 300),
-         (144, 300), (146, 252), (164, 230), (166, 62)],
-    )  # fmt: skip
-    left = polygon(shape, [(53, 8), (66, 8), (68, 80), (66, 130), (62, 290), (24, 290), (46, 130), (48, 80)])
-    right = polygon(
-        shape, [(300, 8), (312, 8), (320, 80), (322, 130), (345, 290), (299, 290), (297, 130), (298, 80)]
-    )
-    mask = ndimage.binary_dilation(body | left[:, : shape[1]] | right[:, : shape[1]], disc(1))
+    body = polygon(shape, [
+        (182, 14), (187, 17), (193, 28), (196, 40), (196, 66), (198, 70), (198, 205), (204, 207), (204, 214),
+        (198, 215), (198, 230), (218, 251), (219, 300), (143, 300), (145, 285), (146, 252), (166, 229), (166, 215),
+        (160, 214), (160, 207), (166, 205), (166, 44), (169, 36), (172, 27), (178, 17),
+    ])  # fmt: skip
+    left = polygon(shape, [
+        (56, 11), (66, 11), (66, 18), (64, 78), (66, 84), (66, 300), (21, 300), (28, 250), (34, 200), (39, 150),
+        (44, 115), (47, 80), (53, 78), (56, 20),
+    ])  # fmt: skip
+    right = polygon(shape, [
+        (301, 11), (311, 11), (312, 20), (314, 78), (319, 80), (321, 115), (325, 150), (331, 200), (335, 250),
+        (339, 290), (340, 300), (298, 300), (298, 150), (299, 80), (305, 78), (302, 18),
+    ])  # fmt: skip
+    mask = body | left | right
     save(
         "rocket", "A rocket and its two masts: several blobs, at the lower border", photograph, mask.astype(float),
-        painting * 255, {"ss": 320, "ts": None, "x": SIZE - 136, "y": 250},
+        painting * 255,
+        {"ss": 339, "ts": None, "x": SIZE - 139, "y": 260, "sources": {
+            "source": "SpaceX, released to the public domain; skimage.data.rocket",
+            "target": "painted by data/make.py, CC0"}},
     )  # fmt: skip
 
 
