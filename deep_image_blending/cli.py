@@ -409,6 +409,43 @@ def _evaluate(
     _console(False, stderr=False).print(table)
 
 
+@app.command("report", rich_help_panel="Look")
+def _report(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, shown side by side.")],
+    output_file: Annotated[
+        Path | None, typer.Option(help="Page to write (default: report.html in the first run).")
+    ] = None,
+) -> None:
+    """One self-contained HTML page: pictures with a wipe, loss curves, every option, timings.
+
+    Example:  blend report results/cat results/cat-2 --output-file cats.html
+    """
+    from deep_image_blending.report import write_report
+    from deep_image_blending.runs import RunDirectory
+
+    path = output_file or runs[0] / "report.html"
+    if not path.parent.is_dir():
+        raise InputError(f"folder '{path.parent}' does not exist; make it first")
+    write_report([RunDirectory.open(run, write=False) for run in runs], path)
+    _console(False).print(str(path), highlight=False, soft_wrap=True)
+
+
+@app.command("doctor", rich_help_panel="Look")
+def _doctor() -> None:
+    """Devices, versions, cached weights, ffmpeg, and what is missing.
+
+    Example:  blend doctor
+    """
+    from deep_image_blending.doctor import findings
+
+    console, wrong = _console(False, stderr=False), False
+    for name, found, fine in findings():
+        console.print(f"{'ok     ' if fine else 'MISSING'}  {name:<22}  {found}", highlight=False, soft_wrap=True)
+        wrong = wrong or not fine
+    if wrong:
+        raise typer.Exit(1)
+
+
 @app.command("make-video", rich_help_panel="Look")
 def make_video(
     run: Annotated[Path, typer.Argument(help="A run directory.")],

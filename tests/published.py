@@ -69,7 +69,7 @@ class Case:
 def load_case(source: Path, mask: Path, target: Path, ss: int, ts: int, x: float, y: float) -> Case:
     def picture(path: Path, size: int) -> torch.Tensor:
         image = Image.open(path).convert("RGB").resize((size, size))
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float().contiguous()
 
     grey = np.array(Image.open(mask).convert("L").resize((ss, ss)))
     hard = torch.from_numpy((grey > 0).astype(np.float32))

@@ -380,3 +380,13 @@ def test_compare_and_evaluate_take_runs_and_pictures(case: Case, run: Path, tmp_
     assert found[picture]["background_difference"] == 0
     assert run_command(["evaluate", str(run), "--features", "none"]) == 0
     assert "colour_bleed" in capsys.readouterr().out
+
+
+def test_report_and_doctor(run: Path, capsys) -> None:
+    assert run_command(["report", str(run)]) == 0
+    assert "<html" in (run / "report.html").read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert run_command(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("torch", "embedded", "ffmpeg"):
+        assert word in shown

@@ -204,6 +204,10 @@ def main() -> None:
     table.add_row(
         "published", str(two["evaluations"]), f"{two['published_s']:.1f}", f"{two['published']:.1f}", "1"
     )
+    if not np.isfinite(two["published"]):
+        console.print(
+            "the baseline diverged (its fixed step is not safe with these weights): nothing to compare with"
+        )
     for name in ("vgg19", "embedded"):
         row = two[name]
         ratio = "not reached" if row["ratio"] is None else f"{row['ratio']:.0f}"
