@@ -360,7 +360,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 def test_preview_shows_three_pictures_without_torch(case: Case, tmp_path: Path) -> None:
     code = (
         "import sys; from deep_image_blending.cli import run_command; "
-        f"assert run_command(['preview', *{case.options()!r}, '--output-file', {str(tmp_path / 'p.png')!r}]) == 0; "
+        f"options = [*{case.options()!r}, '--output-file', {str(tmp_path / 'p.png')!r}]; "
+        "assert run_command(['preview', *options]) == 0; "
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
