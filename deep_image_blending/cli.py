@@ -723,8 +723,10 @@ def _passes(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
         console.print(message, highlight=False, soft_wrap=True)
 
     from deep_image_blending import pipeline
-    from deep_image_blending.runs import RunDirectory
+    from deep_image_blending.runs import RunDirectory, require_free
 
+    if given.output_dir is not None:
+        require_free(given.output_dir, force=given.force)
     inputs = pipeline.read_inputs(given.source_file, given.mask_file, given.target_file, given.max_pixels)
     scene = pipeline.scene_of(inputs, options, say)
     init_picture = _init_picture(options, scene.canvas)

@@ -280,7 +280,7 @@ class PublishedFirstPass:
             self.object_features = RegionFeatures(
                 network, own, whole((mask.shape[2], mask.shape[3])), {content_tap}
             )
-            self.content = self.object_features(own)[content_tap].float()
+            self.content = _wide(self.object_features(own)[content_tap])
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
         raw = self.pixels.scatter(x)
@@ -294,7 +294,7 @@ class PublishedFirstPass:
             )
         if weights.content:
             features = self.object_features(_cut(blend, self.frame) * self.frame_mask)[self.content_tap]
-            found["content"] = weights.content * losses.content_loss(features.float(), self.content)
+            found["content"] = weights.content * losses.content_loss(_wide(features), self.content)
         if weights.tv:
             found["tv"] = weights.tv * losses.total_variation(blend)
         return found
@@ -325,7 +325,7 @@ class PublishedSecondPass:
             self.features = RegionFeatures(network, target, whole(size), {*style_taps, content_tap})
             of_target = self.features(target)
             self.style = {tap: losses.gram_matrix(of_target[tap]) for tap in self.style_taps}
-            self.content = self.features(first)[content_tap].float()
+            self.content = _wide(self.features(first)[content_tap])
             self.sorted_targets = {
                 tap: _rows(of_target[tap]).sort(0).values for tap in (self.style_taps if weights.histogram else ())
             }
@@ -337,7 +337,7 @@ class PublishedSecondPass:
         if weights.style:
             found["style"] = weights.style * published_style(features, self.style, self.style_taps)
         if weights.content:
-            own = features[self.content_tap].float()
+            own = _wide(features[self.content_tap])
             reference = own.detach() if self.zero_content else self.content
             found["content"] = weights.content * losses.content_loss(own, reference)
         if weights.histogram:
@@ -356,7 +356,7 @@ class PublishedSecondPass:
 def published_style(features: Mapping[str, Tensor], target: Moments, taps: Sequence[str]) -> Tensor:
     """Mean over layers of the mean squared difference of Gram matrices (Zhang et al., 2020)."""
     return torch.stack(
-        [(losses.gram_matrix(features[tap].float()) - target[tap]).square().mean() for tap in taps]
+        [(losses.gram_matrix(_wide(features[tap])) - target[tap]).square().mean() for tap in taps]
     ).mean()
 
 

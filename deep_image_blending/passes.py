@@ -324,7 +324,6 @@ def _objective(
                 content_tap=content_tap,
                 zero_content=options.zero_content,
             )
-        _require_on_canvas(scene)
         return PublishedFirstPass(
             network,
             options.weights,
@@ -381,7 +380,8 @@ def _whole_target(scene: Scene, window: Window, device: torch.device) -> Tensor:
     return _image(_coarser(pixels, window.scale), device)
 
 
-def _require_on_canvas(scene: Scene) -> None:
+def require_on_canvas(scene: Scene) -> None:
+    """Raise InputError where a part of the source's frame is off the canvas: the published objective needs it."""
     height, width = scene.canvas
     bottom, right = scene.top + scene.mask.shape[0], scene.left + scene.mask.shape[1]
     if scene.top < 0 or scene.left < 0 or bottom > height or right > width:

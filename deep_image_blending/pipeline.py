@@ -26,6 +26,7 @@ from deep_image_blending.passes import (
     blend_of,
     first_pass,
     pass_levels,
+    require_on_canvas,
     second_pass,
     wanted_taps,
 )
@@ -90,6 +91,8 @@ def inputs_of(run: RunDirectory) -> Inputs:
 def scene_of(inputs: Inputs, options: Options, say: Say) -> Scene:
     """Place the object; say what looks odd."""
     scene = compose_scene(inputs.source, inputs.mask, inputs.target, options.placement)
+    if options.first.objective == "published":
+        require_on_canvas(scene)
     if looks_inverted(scene.mask):
         say("the mask is white at its border and darker inside: if the object is painted black, invert the mask")
     return scene

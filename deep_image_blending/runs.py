@@ -47,20 +47,18 @@ class RunDirectory:
     @classmethod
     def create(cls, path: Path, *, force: bool = False) -> RunDirectory:
         """Make or take over a folder for a new run. A finished run is kept unless `force`."""
-        if path.exists() and not path.is_dir():
-            raise InputError(f"output directory '{path}' is a file; give a folder")
+        require_free(path, force=force)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"output directory '{path}' can't be made: {error.strerror}") from error
         lock = _lock(path)
-        manifest = path / MANIFEST
-        if manifest.exists() and not force:
+        try:
+            # Another process may have begun a run in the meantime.
+            require_free(path, force=force)
+        except InputError:
             lock.release()
-            raise InputError(
-                f"'{path}' already holds a run; continue it with --resume, replace it with --force, "
-                "or give another --output-dir"
-            )
+            raise
         run = cls(path, {"format": FORMAT}, lock)
         if force:
             run._clear()
@@ -214,6 +212,17 @@ class RunDirectory:
                 stream.write(data)
         except OSError as error:
             raise _unwritable(path, error) from error
+
+
+def require_free(path: Path, *, force: bool) -> None:
+    """Raise InputError where a new run can't begin in `path`: a file, or a run that is not to be replaced."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"output directory '{path}' is a file; give a folder")
+    if (path / MANIFEST).exists() and not force:
+        raise InputError(
+            f"'{path}' already holds a run; continue it with --resume, replace it with --force, "
+            "or give another --output-dir"
+        )
 
 
 def versions() -> dict[str, str]:

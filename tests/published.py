@@ -77,7 +77,7 @@ def load_case(source: Path, mask: Path, target: Path, ss: int, ts: int, x: float
 
 
 def laplacian(image: torch.Tensor) -> list[torch.Tensor]:
-    kernel = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]])[None, None]
+    kernel = torch.tensor([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], dtype=image.dtype)[None, None]
     return [F.conv2d(image[:, c : c + 1], kernel, padding=1)[0, 0] for c in range(3)]
 
 
