@@ -6,6 +6,8 @@ neighbours that exist count, the natural boundary condition, so that masks may t
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +18,19 @@ from scipy import ndimage
 
 Field = npt.NDArray[Any]
 Plane = npt.NDArray[np.float32]
+Double = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
-_OMEGA, _SWEEPS, _COARSEST = 0.8, 2, 64
+_SWEEPS, _COARSEST = 2, 64
+# Single precision carries this much of a solution; the rest is solved for again.
+_SINGLE = 1e-4
+# Beyond so many blobs, solving each on its own costs more than solving all at once.
 _APART = 32
+# A cell's parity in its row and column. Neighbours of a red cell are black, those of a black one red.
+_RED, _BLACK = ((0, 0), (1, 1)), ((0, 1), (1, 0))
 
 
-def guidance_laplacian(source: Field) -> npt.NDArray[np.float64]:
+def guidance_laplacian(source: Field) -> Double:
     """The 4-neighbour Laplacian (centre positive) of (H, W, C), missing neighbours left out."""
     image = source.astype(np.float64)
     result = np.zeros_like(image)
@@ -33,7 +41,7 @@ def guidance_laplacian(source: Field) -> npt.NDArray[np.float64]:
     return result
 
 
-def mixed_laplacian(source: Field, target: Field, region: Bool) -> npt.NDArray[np.float64]:
+def mixed_laplacian(source: Field, target: Field, region: Bool) -> Double:
     """Mixed gradients (Pérez et al., 2003, eq. 12): on every edge the stronger of source and target.
 
     An edge is mixed where it touches the region. All arrays (H, W, C), region (H, W).
@@ -50,9 +58,13 @@ def mixed_laplacian(source: Field, target: Field, region: Bool) -> npt.NDArray[n
 
 
 def poisson_residual(u: Field, laplacian: Field, region: Bool) -> float:
-    """`‖A u - b‖² / ‖b‖²` in the region: the energy of what is left over that of the guidance."""
-    left = guidance_laplacian(u)[region] - laplacian[region]
-    return float((left**2).sum() / max(float((np.asarray(laplacian)[region] ** 2).sum()), 1e-300))
+    """`‖A u - b‖² / ‖b‖²` in the region, b the given Laplacian: what is left of the guidance's energy.
+
+    u and laplacian (H, W, C), region (H, W). Without guidance it is 0 for an exact solution, else infinite.
+    """
+    left = float(((guidance_laplacian(u)[region] - laplacian[region]) ** 2).sum())
+    energy = float((np.asarray(laplacian[region], np.float64) ** 2).sum())
+    return left / energy if energy > 0 else float("inf") if left > 0 else 0.0
 
 
 def solve_poisson(
@@ -61,73 +73,39 @@ def solve_poisson(
     region: Bool,
     *,
     initial: Field | None = None,
-    tolerance: float = 1e-5,
-) -> npt.NDArray[np.float64]:
+    tolerance: float = 1e-6,
+) -> Double:
     """The image (H, W, C) whose Laplacian is the given one in the region, and which is the target outside it.
 
-    laplacian (H, W, C), region (H, W). Where the region covers the whole canvas the solution is unique up to a
-    constant: it gets the mean of `initial`, by default the target's. Conjugate gradients to a relative residual
-    of `tolerance` (2-norm), preconditioned by a multigrid cycle; blobs are solved on their own.
+    laplacian (H, W, C), region (H, W). Conjugate gradients preconditioned by a multigrid cycle, until the
+    residual's 2-norm is `tolerance` times that of a constant, the mean of what surrounds the region: at 1e-6
+    a megapixel of 8-bit levels is right to about a hundredth of a level. `initial` (H, W, C) is where to start.
+
+    Where the region covers the whole canvas the solution is unique up to a constant: it gets the mean of
+    `initial`, by default the target's. Part of the Laplacian that no image has, its mean, is left out.
     """
-    result = target.astype(np.float64)
+    result = np.array(target, np.float64)
     if not region.any():
         return result
-    if region.all():
-        solved = _solve(np.zeros_like(result), laplacian.astype(np.float64), region, tolerance, singular=True)
-        goal = (result if initial is None else initial).mean((0, 1))
-        return np.asarray(solved + (goal - solved.mean((0, 1))))
     labels, count = ndimage.label(region)
-    boxes = ndimage.find_objects(labels) if count <= _APART else [(slice(None), slice(None))]
-    for number, (rows, columns) in enumerate(boxes, 1):
-        # One pixel around a blob holds its boundary values.
-        top, bottom, _ = rows.indices(region.shape[0])
-        left, right, _ = columns.indices(region.shape[1])
+    alone = count <= _APART
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels if alone else region.astype(np.int8)), 1):
+        # One pixel around a blob holds its boundary values. Beyond that nothing touches the blob, so that the
+        # frame's edge is either the canvas's or does not matter.
         frame = (
-            slice(max(0, top - 1), min(region.shape[0], bottom + 1)),
-            slice(max(0, left - 1), min(region.shape[1], right + 1)),
+            slice(max(0, rows.start - 1), rows.stop + 1),
+            slice(max(0, columns.start - 1), columns.stop + 1),
         )
-        inside = region[frame] if count > _APART else labels[frame] == number
-        boundary = np.where(inside[..., None], 0.0, target[frame].astype(np.float64))
-        # Beyond the frame nothing touches the blob, so the frame's edge is the canvas's or constant.
-        right_side = laplacian[frame].astype(np.float64) - guidance_laplacian(boundary)
-        if initial is not None:
-            start = np.where(inside[..., None], initial[frame], 0.0)
-            right_side = right_side - guidance_laplacian(start)
-        solved = _solve(boundary, right_side, inside, tolerance, singular=False)
-        if initial is not None:
-            solved = solved + start
+        inside = labels[frame] == number if alone else region[frame]
+        start = None if initial is None else initial[frame]
+        solved = _solved_blob(target[frame], laplacian[frame], inside, start, tolerance)
         result[frame][inside] = solved[inside]
     return result
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """One level: `A u = diagonal·u - Σ weight·neighbour`, zero where `diagonal` is 0."""
-
-    diagonal: Plane
-    down: Plane
-    across: Plane
-    inverse: Plane
-
-    def apply(self, u: npt.NDArray[np.floating], scratch: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """A u for u (C, H, W)."""
-        out = self.diagonal * u
-        part = scratch[:, :-1, :]
-        np.multiply(self.down, u[:, :-1], out=part)
-        out[:, 1:] -= part
-        np.multiply(self.down, u[:, 1:], out=part)
-        out[:, :-1] -= part
-        part = scratch[:, :, :-1]
-        np.multiply(self.across, u[:, :, :-1], out=part)
-        out[:, :, 1:] -= part
-        np.multiply(self.across, u[:, :, 1:], out=part)
-        out[:, :, :-1] -= part
-        return out
-
-
 def edge_stopping_membrane(
     source: Field, target: Field, region: Bool, *, edge: float = 8.0, tolerance: float = 1e-4
-) -> npt.NDArray[np.float64]:
+) -> Double:
     """What to add to the source so that it meets the target, without tinting the object: (H, W, C).
 
     Poisson cloning adds a membrane that is T - S at the boundary and harmonic inside (Farbman et al., 2009), and
@@ -157,61 +135,13 @@ def edge_stopping_membrane(
             _shifted(right_side, axis, by)[...] += leaving[..., None] * _shifted(offset, axis, -by)
             _shifted(links, axis, by)[...] += leaving
     inside = region.astype(np.float32)
-    grids = _hierarchy(links * inside, down * inside[1:] * inside[:-1], across * inside[:, 1:] * inside[:, :-1])
-    solved = _solved(grids, right_side, region, tolerance)
-    return np.where(region[..., None], solved, offset)
+    levels = _hierarchy(links * inside, down * inside[1:] * inside[:-1], across * inside[:, 1:] * inside[:, :-1])
 
+    def channel(c: int) -> Double:
+        plane = np.where(region, right_side[..., c], 0.0)
+        return _Solver(levels).solve(plane, tolerance * _norm(plane))
 
-def _solve(
-    boundary: npt.NDArray[np.float64],
-    right_side: npt.NDArray[np.float64],
-    region: Bool,
-    tolerance: float,
-    *,
-    singular: bool,
-) -> npt.NDArray[np.float64]:
-    """The solution of `A u = b` in the region, added to the boundary values."""
-    if singular:
-        right_side = right_side - right_side.mean((0, 1))
-    solved = _solved(_hierarchy(*_conductances(region)), right_side, region, tolerance)
-    return boundary + np.where(region[..., None], solved, 0.0)
-
-
-def _solved(
-    grids: list[_Grid], right_side: npt.NDArray[np.float64], region: Bool, tolerance: float
-) -> npt.NDArray[np.float64]:
-    """The region's unknowns, each channel by preconditioned conjugate gradients."""
-    fine = grids[0]
-    size = fine.diagonal.shape
-    b = np.zeros((right_side.shape[2], *size))
-    b[:, : region.shape[0], : region.shape[1]] = np.moveaxis(np.where(region[..., None], right_side, 0.0), 2, 0)
-    coarsest = _coarsest(grids[-1])
-    # NumPy releases the interpreter's lock in its loops, so channels run side by side.
-    with ThreadPoolExecutor() as pool:
-        planes = list(pool.map(lambda plane: _conjugate_gradients(grids, coarsest, plane[None], tolerance), b))
-    return np.moveaxis(np.concatenate(planes)[:, : region.shape[0], : region.shape[1]], 0, 2)
-
-
-def _conjugate_gradients(
-    grids: list[_Grid], coarsest: Plane, b: npt.NDArray[np.float64], tolerance: float
-) -> npt.NDArray[np.float64]:
-    """A u = b for b (1, H, W), to a residual of `tolerance` times b's norm."""
-    u, residual, scratch = np.zeros_like(b), b, np.empty_like(b)
-    goal = tolerance * float(np.linalg.norm(b))
-    direction, old = np.zeros_like(b), 1.0
-    for _ in range(200):
-        if float(np.linalg.norm(residual)) <= goal:
-            break
-        z = _cycle(grids, coarsest, residual.astype(np.float32), 0).astype(np.float64)
-        new = float(np.vdot(residual, z))
-        direction *= new / old
-        direction += z
-        step = grids[0].apply(direction, scratch)
-        length = new / float(np.vdot(direction, step))
-        u += length * direction
-        residual = residual - length * step
-        old = new
-    return u
+    return np.where(region[..., None], _channels(channel, target.shape[2]), offset)
 
 
 def _conductances(region: Bool) -> tuple[Plane, Plane, Plane]:
@@ -231,79 +161,253 @@ def _conductances(region: Bool) -> tuple[Plane, Plane, Plane]:
     return links, down, across
 
 
-def _hierarchy(links: Plane, down: Plane, across: Plane) -> list[_Grid]:
-    """Grids from fine to coarse; edges join region pixels, links to the boundary stay on the diagonal.
+def _solved_blob(target: Field, laplacian: Field, inside: Bool, initial: Field | None, tolerance: float) -> Double:
+    """All channels (h, w, C) of one frame."""
+    levels = _hierarchy(*_conductances(inside), unit=True)
+    singular = bool(inside.all())
 
-    A coarse cell gathers 2x2 fine ones. Its edges and links are sums of the fine ones, halved: piecewise constant
-    aggregation makes the coarse operator twice too stiff in two dimensions (Braess, 1995).
+    def channel(c: int) -> Double:
+        around = target[..., c].astype(np.float64)
+        guidance = laplacian[..., c].astype(np.float64)
+
+        def left(start: Double) -> Double:
+            found = np.where(inside, guidance - guidance_laplacian(start[..., None])[..., 0], 0.0)
+            return found - found.mean() if singular else found
+
+        mean = 0.0 if singular else float(around[~inside].mean())
+        residual = left(np.where(inside, mean, around))
+        goal = tolerance * float(np.linalg.norm(residual))
+        if initial is None and not singular:
+            start = np.where(inside, mean, around)
+        else:
+            start = np.where(inside, around if initial is None else initial[..., c], around)
+            residual = left(start)
+        change = _Solver(levels).solve(residual, goal)
+        return start + (change - change.mean() if singular else change)
+
+    return _channels(channel, target.shape[2])
+
+
+def _channels(solve: Callable[[int], Double], count: int) -> Double:
+    """Planes (H, W) side by side, as (H, W, count): NumPy releases the interpreter's lock in its loops."""
+    with ThreadPoolExecutor(min(count, os.cpu_count() or 1)) as pool:
+        return np.stack(list(pool.map(solve, range(count))), axis=2)
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One grid: `A u = diagonal·u - Σ weight·neighbour`, zero where `diagonal` is 0.
+
+    Fields are four planes (2, 2, h, w), one for each parity of row and column, so that cells of one colour
+    and blocks of 2x2 are contiguous. A cell has one neighbour in its own block (near) and one in the next
+    (far), in its row (across) and in its column (down). Without weights every edge inside weighs 1, and u
+    must be zero outside.
     """
-    grids = []
+
+    shape: tuple[int, int]
+    diagonal: Plane
+    inverse: Plane
+    inside: Plane
+    weights: tuple[Plane, Plane, Plane, Plane] | None
+
+    def neighbours(self, u: Field, row: int, column: int, out: Field, scratch: Field) -> None:
+        """Σ weight·neighbour for one plane (h, w); without weights it is not zeroed outside."""
+        beside, above = u[row, 1 - column], u[1 - row, column]
+        to_column = (slice(None), slice(1, None) if column == 0 else slice(None, -1))
+        from_column = (slice(None), slice(None, -1) if column == 0 else slice(1, None))
+        to_row = slice(1, None) if row == 0 else slice(None, -1)
+        from_row = slice(None, -1) if row == 0 else slice(1, None)
+        if self.weights is None:
+            np.add(beside, above, out=out)
+            out[to_column] += beside[from_column]
+            out[to_row] += above[from_row]
+            return
+        near_across, far_across, near_down, far_down = self.weights
+        np.multiply(near_across[row], beside, out=out)
+        np.multiply(near_down[column], above, out=scratch)
+        out += scratch
+        part = scratch[:, 1:]
+        np.multiply(far_across[row], beside[from_column], out=part)
+        out[to_column] += part
+        part = scratch[1:]
+        np.multiply(far_down[column], above[from_row], out=part)
+        out[to_row] += part
+
+    def apply(self, u: Field, out: Field, scratch: Field) -> None:
+        """A u, for planes (2, 2, h, w) of either precision; scratch (2, h, w)."""
+        total, part = scratch
+        for row, column in _RED + _BLACK:
+            self.neighbours(u, row, column, total, part)
+            total *= self.inside[row, column]
+            np.multiply(self.diagonal[row, column], u[row, column], out=out[row, column])
+            out[row, column] -= total
+
+
+def _hierarchy(links: Plane, down: Plane, across: Plane, *, unit: bool = False) -> tuple[list[_Level], Plane]:
+    """Grids from fine to coarse, and the coarsest one's pseudo-inverse.
+
+    Edges join region pixels, links to the boundary (H, W) stay on the diagonal; unit: every edge weighs 1.
+    A coarse cell gathers 2x2 fine ones. Its edges and links are sums of the fine ones, halved: piecewise
+    constant aggregation makes the coarse operator twice too stiff in two dimensions (Braess, 1995).
+    """
+    levels: list[_Level] = []
     while True:
         height, width = links.shape
-        pad = (height % 2, width % 2)
-        if height * width > _COARSEST and any(pad):
-            links = np.pad(links, ((0, pad[0]), (0, pad[1])))
-            down = np.pad(down, ((0, pad[0]), (0, pad[1])))
-            across = np.pad(across, ((0, pad[0]), (0, pad[1])))
-        diagonal = links.copy()
-        diagonal[1:] += down
-        diagonal[:-1] += down
-        diagonal[:, 1:] += across
-        diagonal[:, :-1] += across
-        inverse = np.divide(_OMEGA, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)
-        grids.append(_Grid(diagonal, down, across, inverse))
+        full = links.copy()
+        full[1:] += down
+        full[:-1] += down
+        full[:, 1:] += across
+        full[:, :-1] += across
         if height * width <= _COARSEST:
-            return grids
-        links = 0.5 * _gathered(links)
-        down = 0.5 * (down[1::2, ::2] + down[1::2, 1::2])
-        across = 0.5 * (across[::2, 1::2] + across[1::2, 1::2])
+            return levels, _pseudo_inverse(full, down, across)
+        diagonal = _split(full)
+        beside = _split(np.pad(across, ((0, 0), (0, 1))))
+        below = _split(np.pad(down, ((0, 1), (0, 0))))
+        far_across, far_down = beside[:, 1, :, :-1].copy(), below[1, :, :-1].copy()
+        levels.append(
+            _Level(
+                (height, width),
+                diagonal,
+                np.divide(1, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0),
+                np.asarray(diagonal > 0, np.float32),
+                None if unit and not levels else (beside[:, 0].copy(), far_across, below[0], far_down),
+            )
+        )
+        links = 0.5 * _split(links).sum((0, 1))
+        down, across = 0.5 * far_down.sum(0), 0.5 * far_across.sum(0)
 
 
-def _coarsest(grid: _Grid) -> npt.NDArray[np.float32]:
-    """The pseudo-inverse of the coarsest operator, dense."""
-    count = grid.diagonal.size
-    identity = np.eye(count, dtype=np.float64).reshape(count, *grid.diagonal.shape)
-    dense = grid.apply(identity, np.empty_like(identity)).reshape(count, count)
-    return np.linalg.pinv(dense, rcond=1e-6, hermitian=True).astype(np.float32)
+def _pseudo_inverse(diagonal: Plane, down: Plane, across: Plane) -> Plane:
+    count = diagonal.size
+    number = np.arange(count).reshape(diagonal.shape)
+    matrix = np.diag(diagonal.ravel().astype(np.float64))
+    for a, b, weight in ((number[1:], number[:-1], down), (number[:, 1:], number[:, :-1], across)):
+        matrix[a, b] = matrix[b, a] = -weight
+    return np.linalg.pinv(matrix, rcond=1e-6, hermitian=True).astype(np.float32)
 
 
-def _cycle(grids: list[_Grid], coarsest: Plane, b: Plane, level: int) -> Plane:
-    """One symmetric V-cycle for A e = b, from zero: damped Jacobi before and after."""
-    grid = grids[level]
-    if level == len(grids) - 1:
-        return (b.reshape(b.shape[0], -1) @ coarsest).reshape(b.shape)
-    scratch = np.empty_like(b)
-    u = grid.inverse * b
-    for _ in range(_SWEEPS - 1):
-        u += grid.inverse * (b - grid.apply(u, scratch))
-    residual = b - grid.apply(u, scratch)
-    gathered = _gathered(_smeared(residual))
-    rows, columns = gathered.shape[1:]
-    size = grids[level + 1].diagonal.shape
-    padded = np.pad(gathered, ((0, 0), (0, size[0] - rows), (0, size[1] - columns)))
-    coarse = _cycle(grids, coarsest, padded, level + 1)[:, :rows, :columns]
-    finer = np.empty_like(b)
-    finer[:, ::2, ::2] = finer[:, 1::2, ::2] = finer[:, ::2, 1::2] = finer[:, 1::2, 1::2] = coarse
-    u += _smeared(finer) * (grid.diagonal > 0)
-    for _ in range(_SWEEPS):
-        u += grid.inverse * (b - grid.apply(u, scratch))
-    return u
+class _Solver:
+    """Solves for one channel at a time, in buffers made once."""
+
+    def __init__(self, hierarchy: tuple[list[_Level], Plane]) -> None:
+        self.levels, self.coarsest = hierarchy
+        self.solutions = [np.empty_like(level.diagonal) for level in self.levels]
+        self.scratch = [np.empty_like(level.diagonal[:, 0]) for level in self.levels]
+        self.sums = [np.empty_like(level.diagonal[:, 0]) for level in self.levels]
+
+    def solve(self, b: Double, goal: float) -> Double:
+        """A u = b for b (H, W), until the residual's 2-norm is `goal` or rounding stops it."""
+        if not self.levels:
+            return (self.coarsest.astype(np.float64) @ b.ravel()).reshape(b.shape)
+        level, right = self.levels[0], _split(b)
+        u, residual, product = np.zeros_like(right), right.copy(), np.empty_like(right)
+        scratch = np.empty_like(right[0])
+        size, before = _norm(residual), np.inf
+        while goal < size < 0.5 * before:
+            scale = size / np.sqrt(residual.size)
+            scaled = np.asarray(residual / scale, np.float32)
+            u += scale * self._conjugate_gradients(scaled, max(0.9 * goal / size, _SINGLE)).astype(np.float64)
+            level.apply(u, product, scratch)
+            np.subtract(right, product, out=residual)
+            size, before = _norm(residual), size
+        return _merged(u, *b.shape)
+
+    def _conjugate_gradients(self, residual: Plane, share: float) -> Plane:
+        """A u = residual, to `share` of its norm; overwrites it."""
+        level = self.levels[0]
+        u, direction, product = np.zeros_like(residual), np.zeros_like(residual), np.empty_like(residual)
+        goal, old = share * _norm(residual), 1.0
+        for _ in range(100):
+            if _norm(residual) <= goal:
+                break
+            z = self._cycle(0, residual)
+            new = float(np.vdot(residual, z))
+            direction *= np.float32(new / old)
+            direction += z
+            level.apply(direction, product, self.scratch[0])
+            length = np.float32(new / float(np.vdot(direction, product)))
+            u += np.multiply(direction, length, out=z)
+            residual -= np.multiply(product, length, out=product)
+            old = new
+        return u
+
+    def _cycle(self, depth: int, b: Plane) -> Plane:
+        """One symmetric V-cycle for A u = b, from zero: red-black Gauss-Seidel before, black-red after.
+
+        After black cells are relaxed only red ones have a residual, and before black ones are relaxed only
+        red ones need the correction.
+        """
+        level, u = self.levels[depth], self.solutions[depth]
+        total, part = self.scratch[depth]
+        for red in _RED:
+            np.multiply(level.inverse[red], b[red], out=u[red])
+        self._relax(depth, b, _BLACK)
+        for _ in range(_SWEEPS - 1):
+            self._relax(depth, b, _RED + _BLACK)
+        gathered, sums = self.sums[depth]
+        gathered[...] = 0
+        for red in _RED:
+            level.neighbours(u, *red, total, part)
+            total += b[red]
+            total -= np.multiply(level.diagonal[red], u[red], out=part)
+            total *= level.inside[red]
+            gathered += _leaned(total, red[0], sums, part, adjoint=True)
+        coarse = self._coarse(depth + 1, gathered)
+        for red in _RED:
+            u[red] += np.multiply(_leaned(coarse, red[0], sums, part), level.inside[red], out=part)
+        for _ in range(_SWEEPS):
+            self._relax(depth, b, _BLACK + _RED)
+        return u
+
+    def _coarse(self, depth: int, b: Plane) -> Plane:
+        if depth == len(self.levels):
+            return (self.coarsest @ b.ravel()).reshape(b.shape)
+        return _merged(self._cycle(depth, _split(b)), *b.shape)
+
+    def _relax(self, depth: int, b: Plane, cells: tuple[tuple[int, int], ...]) -> None:
+        level, u = self.levels[depth], self.solutions[depth]
+        total, part = self.scratch[depth]
+        for cell in cells:
+            level.neighbours(u, *cell, total, part)
+            total += b[cell]
+            np.multiply(total, level.inverse[cell], out=u[cell])
 
 
-def _smeared(values: Plane) -> Plane:
-    """(1, 2, 1)/4 along both axes, the edge repeated: symmetric, and bilinear after piecewise constants."""
-    out = values.copy()
-    for axis in (1, 2):
-        half = 0.25 * np.diff(out, axis=axis)
-        _shifted(out, axis, 1)[...] -= half
-        _shifted(out, axis, -1)[...] += half
+def _leaned(values: Plane, side: int, out: Plane, scratch: Plane, *, adjoint: bool = False) -> Plane:
+    """Bilinear interpolation from coarse cells (h, w) to their upper left (0) or lower right (1) fine ones.
+
+    3/4 of the cell's own value and 1/4 of the next one's on that side, along both axes, the edge repeated.
+    """
+    out[...] = values
+    up, down = (slice(None, -1), slice(1, None)) if side == 0 else (slice(1, None), slice(None, -1))
+    edge = 0 if side == 0 else -1
+    to, come = (up, down) if adjoint else (down, up)
+    for axis in (0, 1):
+        turned, quarter = (out, scratch) if axis == 0 else (out.T, scratch.T)
+        np.multiply(turned, 0.25, out=quarter)
+        turned *= 0.75
+        turned[to] += quarter[come]
+        turned[edge] += quarter[edge]
     return out
 
 
-def _gathered(values: Plane) -> Plane:
-    """Sums of 2x2 blocks over the last two axes."""
-    rows = values[..., ::2, :] + values[..., 1::2, :]
-    return np.asarray(rows[..., ::2] + rows[..., 1::2], np.float32)
+def _split(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(H, W) as planes (2, 2, h, w) by parity of row and column, with zeros to make the sides even."""
+    height, width = values.shape
+    if height % 2 or width % 2:
+        values = np.pad(values, ((0, height % 2), (0, width % 2)))
+    blocks = values.reshape(values.shape[0] // 2, 2, values.shape[1] // 2, 2)
+    return np.ascontiguousarray(blocks.transpose(1, 3, 0, 2))
+
+
+def _merged(planes: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
+    """The inverse of `_split`."""
+    _, _, rows, columns = planes.shape
+    return planes.transpose(2, 0, 3, 1).reshape(2 * rows, 2 * columns)[:height, :width]
+
+
+def _norm(values: Field) -> float:
+    return float(np.linalg.norm(values.ravel()))
 
 
 def _shifted(values: Field, axis: int, by: int) -> Field:
