@@ -1,8 +1,13 @@
-"""Quality of a blend without ground truth. Pictures are (H, W, 3) float, 0..255; masks (H, W) in 0..1."""
+"""Quality of a blend without ground truth. Pictures are (H, W, 3) float, 0..255; masks (H, W) in 0..1.
+
+A measure that has nothing to compare, such as the seam of a mask without a boundary, is nan, and `evaluate_scene`
+leaves it out. Lightness and colour are CIELAB's (L* in 0..100) of sRGB under D65.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -11,6 +16,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.color import rgb2lab
 
+from deep_image_blending.errors import InputError
 from deep_image_blending.poisson import guidance_laplacian
 from deep_image_blending.scene import Float, Scene, Window
 
@@ -18,23 +24,26 @@ Array = npt.NDArray[np.floating]
 
 
 class Measure(NamedTuple):
-    """What a number says, and which way is better."""
+    """What a number says, with its range, and which way is better."""
 
     meaning: str
     better: Literal["lower", "higher", "near 1"]
 
 
 MEASURES: Mapping[str, Measure] = {
-    "seam": Measure("gradient across the boundary over that of the rings beside it; 1 shows no seam", "near 1"),
+    "seam": Measure("gradient across the boundary over that of the rings beside it; 0.., 1: no seam", "near 1"),
     "laplacian_residual": Measure(
         "energy of the Laplacian's error over the guidance's, in the mask; 0..", "lower"
     ),
     "colour_bleed": Measure("mean low-pass shift in CIELAB of the object against its source; 0..", "lower"),
-    "contrast_kept": Measure("deviation of lightness in the object over its source's", "near 1"),
-    "saturation_kept": Measure("mean chroma of the object over its source's", "near 1"),
-    "high_frequencies": Measure("Laplacian energy of the object over that of the target around it", "near 1"),
-    "background_difference": Measure("largest change where the mask is 0, in grey levels; 0 is exact", "lower"),
+    "contrast_kept": Measure("deviation of lightness in the object over its source's; 0..", "near 1"),
+    "saturation_kept": Measure("mean chroma of the object over its source's; 0..", "near 1"),
+    "high_frequencies": Measure("Laplacian energy of the object over the surroundings'; 0..", "near 1"),
+    "background_difference": Measure("largest change where the mask is 0, in grey levels; 0..255", "lower"),
     "style_distance": Measure("normalised Gram distance of the object's features to the target's; 0..", "lower"),
+    "style_wasserstein": Measure(
+        "sliced Wasserstein distance of the object's features to the target's, over their spread; 0..", "lower"
+    ),
     "content_distance": Measure(
         "relative squared distance of the object's features to its source's; 0..", "lower"
     ),
@@ -42,30 +51,38 @@ MEASURES: Mapping[str, Measure] = {
 
 
 def seam_visibility(picture: Array, mask: Array) -> float:
-    """Mean gradient magnitude of lightness on the boundary ring over that of the rings just inside and outside.
+    """Mean gradient magnitude of L* on the boundary ring over that of the rings just inside and outside. Near 1.
 
-    The boundary ring holds the pixels within 1 of the mask's edge (mask 0.5), the others those 3 to 6 away.
+    0..; above 1 the boundary shows, below 1 it is smoother than what lies beside it. The boundary ring holds the
+    pixels within 1 of the other side of the mask's edge (mask 0.5), the others those 3 to 6 away. nan where the
+    mask has no boundary, or is so small that there are no other rings.
     """
+    inside = mask > 0.5
+    if inside.all() or not inside.any():
+        return math.nan
     lightness = _lab(picture)[..., 0]
     magnitude = np.hypot(np.gradient(lightness, axis=0), np.gradient(lightness, axis=1))
-    inside = mask > 0.5
     distance = np.where(inside, ndimage.distance_transform_edt(inside), ndimage.distance_transform_edt(~inside))
     beside = (distance > 2) & (distance <= 6)
-    return _ratio(float(magnitude[distance <= 1].mean()), float(magnitude[beside].mean()))
+    return _ratio(_mean(magnitude[distance <= 1]), _mean(magnitude[beside]))
 
 
 def laplacian_residual(picture: Array, source: Array, target: Array, mask: Array) -> float:
-    """`sum m (∇²B - ∇²S)² / sum m (∇²S)²` over the mask m (Pérez et al., 2003)."""
+    """`sum m (∇²B - V)² / sum m V²` over the mask m, with `V = m ∇²S + (1 - m) ∇²T` (Pérez et al., 2003).
+
+    0.., lower is better: 0 for Poisson cloning under a hard mask.
+    """
     weight = mask[..., None]
     wanted = guidance_laplacian(source) * weight + guidance_laplacian(target) * (1 - weight)
     error = ((guidance_laplacian(picture) - wanted) ** 2 * weight).sum()
-    return _ratio(float(error), float((wanted**2 * weight).sum()))
+    return float(error) / max(float((wanted**2 * weight).sum()), 1e-9)
 
 
 def colour_bleed(picture: Array, source: Array, mask: Array) -> float:
     """Mean CIELAB distance (ΔE 1976) of low-passed object and source, inside the eroded mask.
 
-    The low pass is a Gaussian over a twentieth of the root of the mask's area, weighted by the mask.
+    0.., lower is better; 2.3 is about a just noticeable difference. The low pass is a Gaussian of a twentieth of
+    the root of the mask's area (1 pixel at least), weighted by the mask.
     """
     sigma = max(1.0, float(np.sqrt(mask.sum())) / 20)
     shift = (_lab(picture) - _lab(source)) * mask[..., None]
@@ -76,13 +93,13 @@ def colour_bleed(picture: Array, source: Array, mask: Array) -> float:
 
 
 def contrast_kept(picture: Array, source: Array, mask: Array) -> float:
-    """Standard deviation of L* inside the mask over the source's."""
+    """Standard deviation of L* inside the eroded mask over the source's. 0.., near 1 is better."""
     inner = _inner(mask)
     return _ratio(float(_lab(picture)[inner, 0].std()), float(_lab(source)[inner, 0].std()))
 
 
 def saturation_kept(picture: Array, source: Array, mask: Array) -> float:
-    """Mean chroma `hypot(a*, b*)` inside the mask over the source's."""
+    """Mean chroma `hypot(a*, b*)` inside the eroded mask over the source's. 0.., near 1 is better."""
     inner = _inner(mask)
     ours, theirs = _lab(picture)[inner], _lab(source)[inner]
     return _ratio(
@@ -91,46 +108,78 @@ def saturation_kept(picture: Array, source: Array, mask: Array) -> float:
 
 
 def high_frequencies(picture: Array, mask: Array) -> float:
-    """Mean squared Laplacian of lightness in the mask over that of the target's surroundings (mask 0)."""
+    """Mean squared Laplacian of L* in the eroded mask over that of the surroundings (mask 0). Near 1 is better.
+
+    0..; below 1 the object is smoother or less grainy than what is around it. nan without surroundings.
+    """
     field = guidance_laplacian(_lab(picture)[..., :1])[..., 0] ** 2
-    return _ratio(float(field[mask > 0.5].mean()), float(field[mask == 0].mean()))
+    # The Laplacian of a pixel at the seam sees both sides.
+    around = ndimage.binary_erosion(mask == 0, border_value=1)
+    return _ratio(_mean(field[_inner(mask)]), _mean(field[around]))
 
 
 def background_difference(picture: Array, target: Array, mask: Array) -> float:
-    """Largest absolute difference from the target where the mask is 0, in grey levels."""
+    """Largest absolute difference from the target where the mask is 0, in grey levels: 0..255, and must be 0."""
     outside = mask == 0
     return float(np.abs(picture[outside] - target[outside]).max()) if outside.any() else 0.0
+
+
+def sliced_wasserstein(ours: Array, theirs: Array, *, directions: int = 128, quantiles: int = 256) -> float:
+    """Sliced Wasserstein distance of two clouds of features, (N, C) and (M, C), over the spread of `theirs`.
+
+    `sum over d of W₂²(ours·d, theirs·d) / sum over d of Var(theirs·d)`, the square root of it, over random unit
+    directions d of a fixed seed; W₂ in one dimension is the distance of the quantile functions (Rabin et al.,
+    2011; Heitz et al., 2021, for texture). 0.., lower is better; a shift by one standard deviation gives 1.
+    """
+    axes = np.random.default_rng(0).standard_normal((ours.shape[1], directions))
+    axes /= np.linalg.norm(axes, axis=0)
+    levels = (np.arange(quantiles) + 0.5) / quantiles
+    spread = theirs @ axes
+    gap = np.quantile(ours @ axes, levels, axis=0) - np.quantile(spread, levels, axis=0)
+    return math.sqrt(float((gap**2).mean(0).sum()) / max(float(spread.var(0).sum()), 1e-12))
 
 
 def evaluate_scene(
     scene: Scene, picture: Float, *, backbone: str | None = "embedded", weights: Path | None = None
 ) -> dict[str, float]:
-    """Every measure of a finished picture (H, W, 3), 0..255, by name. backbone: None leaves out the features'."""
+    """Every measure of a finished picture (H, W, 3), 0..255, by name; those that have no value are left out.
+
+    They look at the object and its surroundings: its box with a margin of half the box, 32 pixels at least.
+    backbone: whose features measure style and content; None leaves these out. weights: as for `load_backbone`.
+
+    Raises InputError where the picture has not the canvas's size, or the backbone can't be had.
+    """
+    if picture.shape[:2] != scene.canvas:
+        raise InputError(
+            f"the picture is {picture.shape[1]}x{picture.shape[0]} but the canvas is "
+            f"{scene.canvas[1]}x{scene.canvas[0]}: give a blend of this target"
+        )
     top, left, bottom, right = scene.region()
     window = scene.window(max(32, (bottom - top) // 2, (right - left) // 2), 16)
     part = picture[_span(window, 0), _span(window, 1)]
-    args: dict[str, Callable[[], float]] = {
-        "seam": lambda: seam_visibility(part, window.mask),
-        "laplacian_residual": lambda: laplacian_residual(part, window.source, window.target, window.mask),
-        "colour_bleed": lambda: colour_bleed(part, window.source, window.mask),
-        "contrast_kept": lambda: contrast_kept(part, window.source, window.mask),
-        "saturation_kept": lambda: saturation_kept(part, window.source, window.mask),
-        "high_frequencies": lambda: high_frequencies(part, window.mask),
-        "background_difference": lambda: background_difference(
-            picture, scene.window(None).target, scene.window(None).mask
-        ),
+    canvas = scene.window(None)
+    found = {
+        "seam": seam_visibility(part, window.mask),
+        "laplacian_residual": laplacian_residual(part, window.source, window.target, window.mask),
+        "colour_bleed": colour_bleed(part, window.source, window.mask),
+        "contrast_kept": contrast_kept(part, window.source, window.mask),
+        "saturation_kept": saturation_kept(part, window.source, window.mask),
+        "high_frequencies": high_frequencies(part, window.mask),
+        "background_difference": background_difference(picture, canvas.target, canvas.mask),
     }
-    found = {name: measure() for name, measure in args.items()}
     if backbone is not None:
         found |= feature_measures(window, part, backbone, weights)
-    return found
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def feature_measures(window: Window, picture: Array, backbone: str, weights: Path | None) -> dict[str, float]:
-    """Style distance to the target and content distance to the source, in a backbone's features.
+def feature_measures(
+    window: Window, picture: Array, backbone: str, weights: Path | None = None
+) -> dict[str, float]:
+    """Style distances to the target and content distance to the source, in a backbone's features.
 
-        Style: mean over layers of `‖G - G_T‖² / ‖G_T‖²`, G in the mask, G_T over the window's target (Gatys
-    X
+    style_distance: mean over layers of `‖G - G_T‖² / ‖G_T‖²`, G in the mask, G_T over the window's target (Gatys
+        et al., 2016). style_wasserstein: mean over layers of `sliced_wasserstein` of the same.
+    content_distance: `sum m (F - F_S)² / sum m F_S²` at the content layer, m the mask resampled to it.
     """
     import torch
 
@@ -151,17 +200,25 @@ def feature_measures(window: Window, picture: Array, backbone: str, weights: Pat
         ours, theirs, own = (
             network.features(tensor(image), taps) for image in (picture, window.target, window.source)
         )
-        distances = []
+        gram, sliced = [], []
         for tap in style_taps:
             weight = resample(mask, strides[tap], (ours[tap].shape[2], ours[tap].shape[3]))
             moments = losses.second_moment(ours[tap], weight), losses.second_moment(theirs[tap])
             a, b = (losses.style_statistics(losses.project_moment(m, network.heads.get(tap))) for m in moments)
-            distances.append(float(losses.style_distance(a, b)))
+            gram.append(float(losses.style_distance(a, b)))
+            clouds = (losses.apply_head(found[tap], network.heads.get(tap)) for found in (ours, theirs))
+            blend, whole = (cloud[0].flatten(1).T.double().numpy() for cloud in clouds)
+            chosen = weight.flatten() >= min(0.5, float(weight.max()))
+            sliced.append(sliced_wasserstein(blend[chosen.numpy()], whole))
         weight = resample(mask, strides[content_tap], (ours[content_tap].shape[2], ours[content_tap].shape[3]))
         head = network.heads.get(content_tap)
-        blend, reference = (losses.apply_head(found[content_tap], head) for found in (ours, own))
-        content = float(losses.content_loss(blend, reference, weight))
-    return {"style_distance": float(np.mean(distances)), "content_distance": content}
+        kept, reference = (losses.apply_head(found[content_tap], head) for found in (ours, own))
+        content = float(losses.content_loss(kept, reference, weight))
+    return {
+        "style_distance": float(np.mean(gram)),
+        "style_wasserstein": float(np.mean(sliced)),
+        "content_distance": content,
+    }
 
 
 def _span(window: Window, axis: int) -> slice:
@@ -182,5 +239,10 @@ def _inner(mask: Array) -> npt.NDArray[np.bool_]:
     return np.asarray(inside if inside.any() else mask > 0)
 
 
+def _mean(values: Array) -> float:
+    return float(values.mean()) if values.size else math.nan
+
+
 def _ratio(value: float, base: float) -> float:
-    return value / max(base, 1e-9)
+    """value / base, and 1 where both are 0: flat stays flat."""
+    return (value + 1e-9) / (base + 1e-9)
