@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shlex
 import signal
 import sys
 import warnings
@@ -786,6 +787,7 @@ def _resume(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
     from deep_image_blending.runs import RunDirectory
 
     console = _console(given.quiet)
+    save_video = _flag("--save-video", given.save_video)
     with RunDirectory.open(given.output_dir) as run:
         stored = Options.from_json(run.manifest.get("options", {}))
         asked = resolve_options(given, passes, stored)
@@ -815,7 +817,7 @@ def _resume(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
             init_picture=_init_picture(options, scene.canvas),
             resume=True,
         )
-        if _flag("--save-video", given.save_video):
+        if save_video:
             _save_video(run, console)
 
 
@@ -937,11 +939,14 @@ def _execute(
                         interrupted=asked_to_stop,
                     )
             except pipeline.Interrupted:
-                _complain(
-                    f"stopped, checkpoint written; continue with: blend {_verb(passes)} "
-                    f"--output-dir '{run.path}' --resume"
-                )
+                _complain(f"stopped, checkpoint written; continue with: {_continuing(run.path, passes, given)}")
                 raise typer.Exit(130) from None
+            except KeyboardInterrupt:
+                _complain(f"stopped at once; continue with: {_continuing(run.path, passes, given)}")
+                raise typer.Exit(130) from None
+            if asked_to_stop() and name != passes[-1]:
+                _complain(f"stopped after the {title}; continue with: {_continuing(run.path, passes, given)}")
+                raise typer.Exit(130)
         changes = "  ".join(
             f"{term} {value:.4g} → {result.last.get(term, value):.4g}" for term, value in result.first.items()
         )
@@ -956,24 +961,40 @@ def _execute(
     summary(console, lines)
 
 
-def _verb(passes: tuple[PassName, ...]) -> str:
-    return "run" if len(passes) > 1 else passes[0].replace("_", "-")
+def _continuing(path: Path, passes: tuple[PassName, ...], given: SimpleNamespace) -> str:
+    """The command that continues a run."""
+    verb = "run" if len(passes) > 1 else passes[0].replace("_", "-")
+    quoted = str(path).replace("'", "'\"'\"'")
+    words = [f"blend {verb} --output-dir '{quoted}' --resume"]
+    for name in ("weights", "threads", "max_pixels"):
+        if getattr(given, name) is not None:
+            words.append(f"--{name.replace('_', '-')} {shlex.quote(str(getattr(given, name)))}")
+    return " ".join(words)
 
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """The first SIGINT or SIGTERM asks the pass to stop at the next evaluation; a second one stops at once."""
-    asked = False
+    """SIGINT or SIGTERM asks the pass to stop at the next evaluation.
+
+    Before the pass has first asked whether to, when it has nothing to save, and at a second signal, it stops at
+    once by KeyboardInterrupt.
+    """
+    polled = asked = False
+
+    def poll() -> bool:
+        nonlocal polled
+        polled = True
+        return asked
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if asked:
+        if asked or not polled:
             raise KeyboardInterrupt
         asked = True
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield poll
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

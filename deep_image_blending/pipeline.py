@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,10 @@ from deep_image_blending import backbones, runs
 from deep_image_blending.backbones import Backbone, Download, load_backbone
 from deep_image_blending.config import PASSES as PASSES
 from deep_image_blending.config import Options, PassName, PassOptions, Placement, Precision
-from deep_image_blending.engine import Evaluation, LoopState, Observer
-from deep_image_blending.errors import InputError
+from deep_image_blending.engine import Evaluation, LoopState, Observer, settled
+from deep_image_blending.errors import InputError, RunError
 from deep_image_blending.files import sha256_of
-from deep_image_blending.images import Picture, compose_like, load_mask, load_picture, write_picture
+from deep_image_blending.images import Picture, compose_like, load_mask, load_picture
 from deep_image_blending.lbfgs import LBFGS
 from deep_image_blending.passes import (
     PassFailed,
@@ -209,7 +210,9 @@ def on_embedded(options: PassOptions) -> PassOptions:
 
 
 def begin_run(run: RunDirectory, inputs: Inputs, scene: Scene, options: Options, decisions: Sequence[str]) -> None:
-    """Write the manifest and the plain cut-and-paste."""
+    """Write the plain cut-and-paste, then the manifest, with which the run begins."""
+    pasted, changed = scene.paste()
+    run.write_picture(run.path / "composite.png", compose_like(scene.target, pasted, changed), scene.target)
     height, width = scene.canvas
     run.update(
         inputs=inputs.described(),
@@ -229,8 +232,6 @@ def begin_run(run: RunDirectory, inputs: Inputs, scene: Scene, options: Options,
         backbone={},
         passes={},
     )
-    pasted, changed = scene.paste()
-    write_picture(run.path / "composite.png", compose_like(scene.target, pasted, changed), like=scene.target)
 
 
 def execute(
@@ -247,19 +248,25 @@ def execute(
     checkpoint_every: float = 30.0,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> PassResult:
-    """Run one pass in a run directory: its picture, losses, frames and checkpoints are written there."""
-    pass_options = options.of(name)
+    """Run one pass in a run directory: its picture, losses, frames and checkpoints are written there.
+
+    resume: go on from the newest whole checkpoint. Raises Interrupted, PassFailed, RunError where the disk or the
+    memory fails, and InputError where the checkpoint is of other options or weights.
+    """
     backbone = loaded[name]
-    run.update(
-        backbone={
-            **run.manifest.get("backbone", {}),
-            name: {"name": backbone.network.name, "source": backbone.source, "sha256": backbone.sha256},
-        },
-        options=options.to_json(),
-    )
-    state = _resumed(run, name, options) if resume else None
+    if resume:
+        _require_same_weights(run, name, backbone)
+    stored = _resumed(run, name, options) if resume else None
+    state, ends = stored if stored is not None else (None, {})
     recorder = Recorder(run, scene, options, name, backbone, state, checkpoint_every, interrupted)
-    run.update_pass(name, status="running", pid=runs.process_alive())
+    recorder.ends.update(ends)
+    named = {"name": backbone.network.name, "source": backbone.source, "sha256": backbone.sha256}
+    run.update_pass(
+        name,
+        {"backbone": {**run.manifest.get("backbone", {}), name: named}, "options": options.to_json()},
+        status="running",
+        pid=runs.process_alive(),
+    )
     watching: tuple[Observer, ...] = (*observers, recorder)
     try:
         if name == "first_pass":
@@ -278,6 +285,13 @@ def execute(
     except Interrupted:
         run.update_pass(name, status="interrupted")
         raise
+    except (RuntimeError, MemoryError) as error:
+        # On the CPU, PyTorch has no class for it.
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise RunError("not enough memory; free some and --resume, or give smaller --ss and --ts") from error
+    # A resumed pass has seen its last evaluations alone.
+    result = dataclasses.replace(result, first=recorder.ends.get("first", {}), last=recorder.ends.get("last", {}))
     _write_result(run, scene, result)
     recorder.flush()
     run.update_pass(
@@ -288,7 +302,7 @@ def execute(
         seconds=round(result.seconds, 3),
         first=dict(result.first),
         last=dict(result.last),
-        steps=pass_options.steps,
+        steps=options.of(name).steps,
     )
     run.drop_checkpoints(name)
     return result
@@ -299,7 +313,10 @@ class Interrupted(Exception):
 
 
 class Recorder:
-    """The observer that keeps a run's loss table, frames and checkpoints."""
+    """The observer that keeps a run's loss table, frames and checkpoints.
+
+    ends: the weighted terms of the first and of the last evaluation at full resolution.
+    """
 
     def __init__(
         self,
@@ -320,17 +337,28 @@ class Recorder:
         }
         self.region = scene.region()
         done = state.evaluation if state is not None else 0
-        self.rows = [row for row in run.read_losses(name) if row["evaluation"] <= done] if done else []
+        self.rows = _rows_until(run, name, done)
+        self.ends: dict[str, Mapping[str, float]] = {}
         self.saved_at = state.seconds if state is not None else 0.0
-        self.next_frame = frame_after(done)
+        # The evaluations that become frames are the same however often the pass was continued.
+        self.next_frame = 1
+        while self.next_frame <= done:
+            self.next_frame = frame_after(self.next_frame)
 
     def __call__(self, record: Evaluation) -> None:
         self.rows.append(
             {"evaluation": record.index, "seconds": record.seconds, "total": record.total, **record.terms}
         )
+        if record.scale == 1:
+            self.ends.setdefault("first", record.terms)
+            self.ends["last"] = record.terms
         if record.index >= self.next_frame or record.index == record.budget:
             self.run.write_frame(self.name, record.index, self._moment(record))
             self.next_frame = frame_after(record.index)
+        solver = record.state.solver
+        if solver.status != "running" or settled(record.state.recent, self.options.tolerance):
+            # The level ends here. From a checkpoint, the engine would make one evaluation more.
+            return
         stop = self.interrupted()
         if stop or record.seconds - self.saved_at >= self.every:
             self.save(record.state)
@@ -351,7 +379,7 @@ class Recorder:
         self.run.save_checkpoint(
             self.name,
             tensors,
-            {"solver": numbers, "loop": loop, "fingerprint": self.fingerprint},
+            {"solver": numbers, "loop": loop, "ends": self.ends, "fingerprint": self.fingerprint},
             state.evaluation,
         )
         self.saved_at = state.seconds
@@ -396,21 +424,54 @@ def saved_first_pass(run: RunDirectory, scene: Scene) -> Float:
     return picture
 
 
-def _resumed(run: RunDirectory, name: PassName, options: Options) -> LoopState | None:
+def _resumed(
+    run: RunDirectory, name: PassName, options: Options
+) -> tuple[LoopState, dict[str, Mapping[str, float]]] | None:
+    """Where the newest whole checkpoint stands, and the `ends` so far."""
     stored = run.load_checkpoint(name)
     if stored is None:
         return None
     tensors, numbers = stored
-    if numbers["fingerprint"] != options.fingerprint(name):
-        raise InputError(f"the checkpoint of run '{run.path}' is of other options; start a new run with --force")
-    device = torch.device(options.device)
-    tensors = {key: tensor.to(device) for key, tensor in tensors.items()}
-    return LoopState(LBFGS.from_state_dict(tensors, numbers["solver"]), **numbers["loop"])
+    try:
+        if numbers["fingerprint"] != options.fingerprint(name):
+            raise InputError(
+                f"the checkpoint of run '{run.path}' is of other options; start a new run with --force"
+            )
+        device = torch.device(options.device)
+        tensors = {key: tensor.to(device) for key, tensor in tensors.items()}
+        state = LoopState(LBFGS.from_state_dict(tensors, numbers["solver"]), **numbers["loop"])
+        return state, numbers["ends"]
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"the checkpoint of run '{run.path}' is of another version; start a new run with --force"
+        ) from error
+
+
+def _require_same_weights(run: RunDirectory, name: PassName, backbone: Backbone) -> None:
+    """Raise InputError where an unfinished pass was begun with another backbone's weights."""
+    known = run.manifest.get("backbone", {}).get(name)
+    if known is not None and known["sha256"] != backbone.sha256:
+        raise InputError(
+            f"run '{run.path}' can't be continued with other weights: {known['name']} was {known['source']} "
+            f"({known['sha256'][:12]}), now {backbone.source} ({backbone.sha256[:12]}); give the same --weights"
+        )
+
+
+def _rows_until(run: RunDirectory, name: PassName, done: int) -> list[dict[str, float]]:
+    """The loss table's first `done` rows; said where they are not all there."""
+    try:
+        rows = run.read_losses(name)[:done]
+    except (ValueError, OSError):
+        rows = []
+    if [row.get("evaluation") for row in rows] != list(range(1, done + 1)):
+        warnings.warn(f"'{run.losses_path(name)}' is damaged: it begins at evaluation {done + 1}", stacklevel=2)
+        return []
+    return rows
 
 
 def _write_result(run: RunDirectory, scene: Scene, result: PassResult) -> None:
     pixels = compose_like(scene.target, result.picture, result.changed)
-    write_picture(run.picture_path(result.name), pixels, like=scene.target)
+    run.write_picture(run.picture_path(result.name), pixels, scene.target)
 
 
 def _device_name(device: str) -> dict[str, Any]:

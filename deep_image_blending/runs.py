@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
 import platform
 import re
-import shutil
 import struct
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,24 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 from PIL import Image
+from safetensors import SafetensorError
 
 from deep_image_blending.config import TERMS, PassName
 from deep_image_blending.errors import InputError, RunError
 from deep_image_blending.files import atomic_write
+from deep_image_blending.images import Picture, Pixels, write_picture
 from deep_image_blending.scene import Float
 
 MANIFEST = "run.json"
 FORMAT = 1
 COLUMNS = ("evaluation", "seconds", "total", *TERMS)
 KEPT_CHECKPOINTS = 2
+_PASS = "(first|second)_pass"
+_OURS = re.compile(
+    rf"composite\.png|{_PASS}(\.\d+)?\.(png|losses\.csv)|blend\.(mp4|gif|webp)|report\.html"
+    rf"|{_PASS}\.\d{{6,}}\.(ckpt|jpg)"
+)
+_UNFINISHED = re.compile(rf"\.(run\.json|composite\.png|{_PASS}\..*)\.[^.]+\.tmp")
 
 
 class RunDirectory:
@@ -46,7 +55,11 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path, *, force: bool = False) -> RunDirectory:
-        """Make or take over a folder for a new run. A finished run is kept unless `force`."""
+        """Make or take over a folder for a new run, which it holds once its manifest is written.
+
+        Another run's files go; a folder that holds a run is refused unless `force`. A folder whose process was
+        killed before the manifest was whole holds none. Raises InputError.
+        """
         require_free(path, force=force)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -60,8 +73,11 @@ class RunDirectory:
             lock.release()
             raise
         run = cls(path, {"format": FORMAT}, lock)
-        if force:
+        try:
             run._clear()
+        except RunError:
+            lock.release()
+            raise
         return run
 
     @classmethod
@@ -69,7 +85,9 @@ class RunDirectory:
         """An existing run. Raises InputError when there is none, or its manifest can't be read."""
         manifest = path / MANIFEST
         if not manifest.is_file():
-            raise InputError(f"'{path}' is not a run directory: it has no {MANIFEST}")
+            raise InputError(
+                f"'{path}' is not a run directory: it has no {MANIFEST}; begin the run without --resume"
+            )
         lock = _lock(path) if write else None
         try:
             stored = json.loads(manifest.read_text(encoding="utf-8"))
@@ -79,7 +97,12 @@ class RunDirectory:
             if lock is not None:
                 lock.release()
             raise InputError(f"'{manifest}' can't be read ({error}); start a new run") from error
-        return cls(path, stored, lock)
+        run = cls(path, stored, lock)
+        if write:
+            # On a disk that refuses it, what was left over stays.
+            with suppress(OSError, RunError):
+                run._sweep()
+        return run
 
     def close(self) -> None:
         if self._lock is not None:
@@ -95,13 +118,13 @@ class RunDirectory:
     def update(self, **entries: Any) -> None:
         """Set entries of the manifest and write it."""
         self.manifest.update(entries)
-        self._write(self.path / MANIFEST, (json.dumps(self.manifest, indent=2) + "\n").encode())
+        self.write(self.path / MANIFEST, (json.dumps(self.manifest, indent=2) + "\n").encode())
 
-    def update_pass(self, name: PassName, **entries: Any) -> None:
-        """Set entries of one pass's status and write the manifest."""
+    def update_pass(self, name: PassName, more: Mapping[str, Any] | None = None, **entries: Any) -> None:
+        """Set entries of one pass's status, and `more` of the manifest's own, in one write."""
         passes = dict(self.manifest.get("passes", {}))
         passes[name] = {**passes.get(name, {}), **entries}
-        self.update(passes=passes)
+        self.update(**(more or {}), passes=passes)
 
     def picture_path(self, name: PassName) -> Path:
         """Where the pass's picture lies."""
@@ -118,31 +141,43 @@ class RunDirectory:
         writer.writeheader()
         for row in rows:
             writer.writerow({key: _number(key, value) for key, value in row.items()})
-        self._write(self.losses_path(name), text.getvalue().encode())
+        self.write(self.losses_path(name), text.getvalue().encode())
 
     def read_losses(self, name: PassName) -> list[dict[str, float]]:
-        """The rows that `write_losses` wrote; empty where there is no table."""
+        """The rows that `write_losses` wrote; empty where there is no table.
+
+        Raises ValueError for a table that is not of numbers with its columns.
+        """
         path = self.losses_path(name)
         if not path.is_file():
             return []
         with path.open(newline="", encoding="utf-8") as stream:
-            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
+            table = csv.DictReader(stream)
+            if tuple(table.fieldnames or ()) != COLUMNS:
+                raise ValueError(f"'{path}' has not the columns of a loss table")
+            return [_row(path, row) for row in table]
 
     def keep_previous(self, name: PassName) -> Path | None:
-        """Move an earlier result of a pass to the next free number, and forget its frames and checkpoints."""
-        path = self.picture_path(name)
-        self.drop_checkpoints(name)
-        for frame in self.frames(name):
-            frame.unlink()
-        if not path.exists():
-            return None
-        number = 1
-        while (kept := path.with_name(f"{name}.{number}.png")).exists():
-            number += 1
-        path.rename(kept)
-        losses = self.losses_path(name)
-        if losses.exists():
-            losses.rename(losses.with_name(f"{name}.{number}.losses.csv"))
+        """Move an earlier result of a pass to the next free number, and forget its frames and checkpoints.
+
+        The manifest says first that the pass is to be made again: killed at any moment, the run is unfinished,
+        and no result is lost.
+        """
+        path, losses = self.picture_path(name), self.losses_path(name)
+        self.update_pass(name, status="begun")
+        with _reporting(path):
+            self.drop_checkpoints(name)
+            for frame in self.frames(name):
+                frame.unlink()
+            if not path.exists():
+                return None
+            number = 1
+            while (kept := path.with_name(f"{name}.{number}.png")).exists():
+                number += 1
+            # The picture goes last: while it is here, the number is still to be taken.
+            if losses.exists():
+                losses.replace(losses.with_name(f"{name}.{number}.losses.csv"))
+            path.rename(kept)
         return kept
 
     def write_frame(self, name: PassName, index: int, pixels: Float) -> None:
@@ -153,65 +188,96 @@ class RunDirectory:
         Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8)).save(
             data, "JPEG", quality=95, subsampling=0
         )
-        self._write(folder / f"{name}.{index:06d}.jpg", data.getvalue())
+        self.write(folder / f"{name}.{index:06d}.jpg", data.getvalue())
 
     def frames(self, name: PassName) -> list[Path]:
         """The frames of a pass, in order."""
-        return sorted((self.path / "frames").glob(f"{name}.*.jpg"))
+        return _in_order(self.path / "frames", f"{name}.*.jpg")
 
     def save_checkpoint(
         self, name: PassName, tensors: Mapping[str, Any], numbers: Mapping[str, Any], evaluation: int
     ) -> None:
-        """Write a checkpoint whole, its SHA-256 before it; the newest two are kept."""
+        """Write a checkpoint whole, its SHA-256 before it; the newest two are kept.
+
+        There is no state of a random generator in it: the noise start, drawn from its own seeded generator, is
+        all that is random in a run, and is drawn anew from the seed.
+        """
         folder = self.path / "checkpoints"
         self._make(folder)
         payload = _packed(tensors, numbers)
         path = folder / f"{name}.{evaluation:06d}.ckpt"
-        self._write(path, hashlib.sha256(payload).digest() + payload)
-        for old in self._checkpoints(name)[:-KEPT_CHECKPOINTS]:
-            old.unlink(missing_ok=True)
+        self.write(path, hashlib.sha256(payload).digest() + payload)
+        with _reporting(path):
+            for old in self._checkpoints(name)[:-KEPT_CHECKPOINTS]:
+                old.unlink(missing_ok=True)
 
     def load_checkpoint(self, name: PassName) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """The newest whole checkpoint as (tensors, numbers); a damaged one is passed over, with a warning."""
-        for path in reversed(self._checkpoints(name)):
+        """The newest whole checkpoint as (tensors, numbers); a damaged one is passed over, with a warning.
+
+        None where there is no whole one; said as well, if there were any. Raises InputError for a checkpoint of
+        another version.
+        """
+        paths = self._checkpoints(name)
+        for path in reversed(paths):
             try:
                 data = path.read_bytes()
             except OSError as error:
                 warnings.warn(f"checkpoint '{path}' can't be read ({error.strerror})", stacklevel=2)
                 continue
             if len(data) > 32 and hashlib.sha256(data[32:]).digest() == data[:32]:
-                return _unpacked(data[32:])
-            warnings.warn(f"checkpoint '{path}' is damaged; going back to the one before", stacklevel=2)
+                try:
+                    return _unpacked(data[32:])
+                except (ValueError, struct.error, SafetensorError) as error:
+                    raise InputError(f"checkpoint '{path}' is of another version; start a new run") from error
+            before = "; going back to the one before" if path is not paths[0] else ""
+            warnings.warn(f"checkpoint '{path}' is damaged{before}", stacklevel=2)
+        if paths:
+            title = name.replace("_", " ")
+            warnings.warn(f"no checkpoint of the {title} is whole: it begins again", stacklevel=2)
         return None
 
     def drop_checkpoints(self, name: PassName) -> None:
         """Forget a pass's checkpoints: it is done, or begins anew."""
-        for path in self._checkpoints(name):
-            path.unlink(missing_ok=True)
+        with _reporting(self.path / "checkpoints"):
+            for path in self._checkpoints(name):
+                path.unlink(missing_ok=True)
 
     def _checkpoints(self, name: PassName) -> list[Path]:
-        return sorted((self.path / "checkpoints").glob(f"{name}.*.ckpt"))
+        return _in_order(self.path / "checkpoints", f"{name}.*.ckpt")
 
     def _clear(self) -> None:
-        for pattern in ("*.png", "*.losses.csv", "blend.*", MANIFEST):
-            for path in self.path.glob(pattern):
-                if re.match(r"(composite|(first|second)_pass|blend|run)\b", path.name):
+        """Remove an earlier run, its manifest first, so that what remains after a kill is no run; nothing else."""
+        with _reporting(self.path):
+            (self.path / MANIFEST).unlink(missing_ok=True)
+            self._sweep()
+            for folder in (self.path, self.path / "checkpoints", self.path / "frames"):
+                for path in folder.glob("*"):
+                    if _OURS.fullmatch(path.name) and path.is_file():
+                        path.unlink()
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half-written, or had no time to remove."""
+        for folder in (self.path, self.path / "checkpoints", self.path / "frames"):
+            for path in folder.glob(".*.tmp"):
+                if _UNFINISHED.fullmatch(path.name):
                     path.unlink()
-        for folder in ("checkpoints", "frames"):
-            shutil.rmtree(self.path / folder, ignore_errors=True)
+        for name, entry in self.manifest.get("passes", {}).items():
+            if entry.get("status") == "done":
+                self.drop_checkpoints(name)
 
     def _make(self, folder: Path) -> None:
-        try:
+        with _reporting(folder):
             folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise _unwritable(folder, error) from error
 
-    def _write(self, path: Path, data: bytes) -> None:
-        try:
-            with atomic_write(path) as stream:
-                stream.write(data)
-        except OSError as error:
-            raise _unwritable(path, error) from error
+    def write(self, path: Path, data: bytes) -> None:
+        """Write a file of the run whole. Raises RunError."""
+        with _reporting(path), atomic_write(path) as stream:
+            stream.write(data)
+
+    def write_picture(self, path: Path, pixels: Pixels, like: Picture) -> None:
+        """Write a picture of the run whole. Raises RunError where the disk fails."""
+        with _reporting(path):
+            write_picture(path, pixels, like=like)
 
 
 def require_free(path: Path, *, force: bool) -> None:
@@ -251,9 +317,32 @@ def _lock(path: Path) -> FileLock:
     return lock
 
 
-def _unwritable(path: Path, error: OSError) -> RunError:
-    reason = error.strerror or type(error).__name__
-    return RunError(f"'{path}' could not be written ({reason}); earlier files are intact, free space and --resume")
+@contextmanager
+def _reporting(path: Path) -> Iterator[None]:
+    """What the disk refuses becomes a RunError that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        if error.errno == errno.ENOENT:
+            remedy = "the run directory has gone; start a new run"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            remedy = "earlier files are intact; make the folder writable, then continue with --resume"
+        else:
+            remedy = "earlier files are intact; free space, then continue with --resume"
+        raise RunError(f"'{path}' could not be written ({reason}): {remedy}") from error
+
+
+def _in_order(folder: Path, pattern: str) -> list[Path]:
+    """The files of a pass, by the evaluation that stands in their names."""
+    numbered = [path for path in folder.glob(pattern) if _OURS.fullmatch(path.name)]
+    return sorted(numbered, key=lambda path: int(path.name.split(".")[1]))
+
+
+def _row(path: Path, row: Mapping[str | None, str | None]) -> dict[str, float]:
+    if None in row or None in row.values():
+        raise ValueError(f"'{path}' has a row of another length")
+    return {str(key): float(value) for key, value in row.items() if value}
 
 
 def _number(key: str, value: float) -> str:
