@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,27 @@ class PassResult:
     last: Mapping[str, float]
 
 
+Phase = Callable[[str], None]
+"""Is told what a pass is about to do, before its first evaluation and between its resolutions."""
+
+
+def _unsaid(_: str) -> None:
+    """Nobody asked."""
+
+
+class Prepared:
+    """What passes on one scene with the same networks have in common, computed once: give one to all of them."""
+
+    def __init__(self) -> None:
+        self._kept: dict[object, Any] = {}
+
+    def once(self, key: object, make: Callable[[], Any]) -> Any:
+        """What `make` gave when it was first asked for by this key, which holds all that it depends on."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+
 class PassFailed(RunError):
     """A pass could not go on; `result` is its last good picture."""
 
@@ -96,12 +118,17 @@ def first_pass(
     init_picture: Float | None = None,
     observers: Sequence[Observer] = (),
     resume: LoopState | None = None,
+    prepared: Prepared | None = None,
+    phase: Phase = _unsaid,
 ) -> PassResult:
     """Make the boundary seamless. init_picture: (H, W, 3), 0..255, the start where `options.init` names an image.
 
+    prepared: shared with other passes on the scene. phase: told what is being computed before the evaluations.
+
     Raises PassFailed when the loss stays non-finite; it carries the last good picture.
     """
-    return _run_pass("first_pass", scene, options, backbone, None, init_picture, observers, resume)
+    shared = prepared or Prepared()
+    return _run_pass("first_pass", scene, options, backbone, None, init_picture, observers, resume, shared, phase)
 
 
 def second_pass(
@@ -112,9 +139,12 @@ def second_pass(
     *,
     observers: Sequence[Observer] = (),
     resume: LoopState | None = None,
+    prepared: Prepared | None = None,
+    phase: Phase = _unsaid,
 ) -> PassResult:
     """Bring texture and palette to the target's. first: (H, W, 3), 0..255, the frozen first-pass picture."""
-    return _run_pass("second_pass", scene, options, backbone, first, None, observers, resume)
+    shared = prepared or Prepared()
+    return _run_pass("second_pass", scene, options, backbone, first, None, observers, resume, shared, phase)
 
 
 def blend_of(record_point: Tensor, window: Window, options: PassOptions) -> Float:
@@ -162,6 +192,8 @@ def _run_pass(
     init_picture: Float | None,
     observers: Sequence[Observer],
     resume: LoopState | None,
+    prepared: Prepared,
+    phase: Phase,
 ) -> PassResult:
     pass_options = options.of(name)
     device = torch.device(options.device)
@@ -171,11 +203,15 @@ def _run_pass(
         network = with_normalisation(network, PUBLISHED)
     levels = pass_levels(name, scene, pass_options, network)
     if name == "first_pass" and pass_options.objective == "normalised":
-        fine = levels[-1].window
-        fine = dataclasses.replace(fine, source=harmonised(fine, pass_options.membrane))
+        fine, membrane = levels[-1].window, pass_options.membrane
+        phase("membrane" if membrane == "edges" else "guidance")
+        source = prepared.once(("source", membrane, fine.mask.shape), lambda: harmonised(fine, membrane))
+        fine = dataclasses.replace(fine, source=source)
         levels = [Level(fine.coarser(level.window.scale), level.until) for level in levels]
     window = levels[-1].window
-    start = _start(window, options, pass_options, init_picture) if first is None else None
+    if first is None and options.init == "poisson":
+        phase("Poisson start")
+    start = _start(window, options, init_picture, prepared) if first is None else None
     frozen = None if first is None else first[_rows_of(window), _columns_of(window)]
     ends: dict[str, Mapping[str, float]] = {}
 
@@ -191,7 +227,8 @@ def _run_pass(
             continue
         factor = level.window.scale // window.scale
         begun = _coarser(frozen if start is None else start, factor)
-        objective = _objective(name, scene, level.window, pass_options, network, begun, device)
+        phase("target features" + (f" at 1:{level.window.scale}" if level.window.scale > 1 else ""))
+        objective = _objective(name, scene, level.window, pass_options, network, begun, device, prepared)
         base = _image(begun, device)
         if state is None or state.level != index:
             if change is not None:
@@ -268,7 +305,7 @@ def preconditioner_of(options: PassOptions, pixels: Pixels) -> Callable[[Tensor]
     return sobolev_preconditioner(pixels, options.cutoff) if options.cutoff else None
 
 
-def _start(window: Window, options: Options, pass_options: PassOptions, init_picture: Float | None) -> Float:
+def _start(window: Window, options: Options, init_picture: Float | None, prepared: Prepared) -> Float:
     """The pixels (h, w, 3) that the first pass starts from."""
     if options.init == "noise":
         generator = torch.Generator().manual_seed(options.seed)
@@ -277,7 +314,9 @@ def _start(window: Window, options: Options, pass_options: PassOptions, init_pic
     if options.init == "paste":
         return window.source
     if options.init == "poisson":
-        return poisson_start(window)
+        key = ("poisson", window.mask.shape, _digest(window.source))
+        started: Float = prepared.once(key, lambda: poisson_start(window))
+        return started
     if init_picture is None:
         raise InputError(f"--init {options.init!r} is neither noise, paste nor poisson, and no image was given")
     return init_picture[_rows_of(window), _columns_of(window)]
@@ -310,6 +349,7 @@ def _objective(
     network: Network,
     begun: Float,
     device: torch.device,
+    prepared: Prepared,
 ) -> NormalisedObjective | PublishedFirstPass | PublishedSecondPass:
     style_taps, content_tap = taps_of(options)
     target = _image(window.target, device)
@@ -335,12 +375,61 @@ def _objective(
             style_taps=style_taps,
             content_tap=content_tap,
         )
-    mask = _plane(window.mask, device)
-    reference = _image(begun if name == "second_pass" else window.source, device)
+    statistics: TargetStatistics = prepared.once(
+        _statistics_key(window, options, style_taps, begun),
+        lambda: _target_statistics(scene, window, options, network, style_taps, begun, device),
+    )
+    return NormalisedObjective(
+        network,
+        options,
+        source=_image(window.source, device),
+        mask=_plane(window.mask, device),
+        target=target,
+        reference=_image(begun if name == "second_pass" else window.source, device),
+        style=statistics.moments,
+        style_taps=style_taps,
+        content_tap=content_tap,
+        histogram_target=statistics.sorted_values,
+        log_totals=statistics.log_totals,
+    )
+
+
+@dataclass(frozen=True)
+class TargetStatistics:
+    """What style and histogram compare with: by layer, moments, log totals (ResNet's smoothing), sorted values."""
+
+    moments: dict[str, Tensor]
+    log_totals: dict[str, Tensor]
+    sorted_values: dict[str, Tensor] | None
+
+
+def _statistics_key(window: Window, options: PassOptions, taps: Sequence[str], begun: Float) -> tuple[object, ...]:
+    """All that a scene's target statistics depend on."""
+    start = _digest(begun) if options.style_from == "similar" else ""
+    asked = (options.backbone, tuple(taps), options.style_from, options.smoothing)
+    return (
+        *asked,
+        options.weights.style > 0,
+        options.weights.histogram > 0,
+        window.scale,
+        window.mask.shape,
+        start,
+    )
+
+
+def _target_statistics(
+    scene: Scene,
+    window: Window,
+    options: PassOptions,
+    network: Network,
+    style_taps: tuple[str, ...],
+    begun: Float,
+    device: torch.device,
+) -> TargetStatistics:
+    target, mask = _image(window.target, device), _plane(window.mask, device)
     weights: dict[str, Tensor] | None = None
     totals: dict[str, Tensor] = {}
     moments: dict[str, Tensor] = {}
-    sorted_targets: dict[str, Tensor] | None = None
     if options.weights.style:
         area = target if options.style_from != "whole" else _whole_target(scene, window, device)
         if options.smoothing and network.name == "resnet50":
@@ -357,21 +446,12 @@ def _objective(
             weights,
             (lambda tap, found: losses.smooth_activations(found, totals[tap])) if totals else None,
         )
-    if options.weights.histogram:
-        sorted_targets = sorted_values(network, target, style_taps)
-    return NormalisedObjective(
-        network,
-        options,
-        source=_image(window.source, device),
-        mask=mask,
-        target=target,
-        reference=reference,
-        style=moments,
-        style_taps=style_taps,
-        content_tap=content_tap,
-        histogram_target=sorted_targets,
-        log_totals=totals,
-    )
+    histogram = sorted_values(network, target, style_taps) if options.weights.histogram else None
+    return TargetStatistics(moments, totals, histogram)
+
+
+def _digest(picture: Float) -> str:
+    return hashlib.sha256(picture.tobytes()).hexdigest()
 
 
 def _whole_target(scene: Scene, window: Window, device: torch.device) -> Tensor:

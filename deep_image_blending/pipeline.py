@@ -24,6 +24,8 @@ from deep_image_blending.lbfgs import LBFGS
 from deep_image_blending.passes import (
     PassFailed,
     PassResult,
+    Phase,
+    Prepared,
     blend_of,
     first_pass,
     pass_levels,
@@ -247,11 +249,14 @@ def execute(
     resume: bool = False,
     checkpoint_every: float = 30.0,
     interrupted: Callable[[], bool] = lambda: False,
+    prepared: Prepared | None = None,
+    phase: Phase = lambda _: None,
 ) -> PassResult:
     """Run one pass in a run directory: its picture, losses, frames and checkpoints are written there.
 
-    resume: go on from the newest whole checkpoint. Raises Interrupted, PassFailed, RunError where the disk or the
-    memory fails, and InputError where the checkpoint is of other options or weights.
+    resume: go on from the newest whole checkpoint. prepared, phase: as for the passes themselves.
+    Raises Interrupted, PassFailed, RunError where the disk or memory fails, and InputError where the checkpoint
+    is of other options or weights.
     """
     backbone = loaded[name]
     if resume:
@@ -271,12 +276,28 @@ def execute(
     try:
         if name == "first_pass":
             result = first_pass(
-                scene, options, backbone, init_picture=init_picture, observers=watching, resume=state
+                scene,
+                options,
+                backbone,
+                init_picture=init_picture,
+                observers=watching,
+                resume=state,
+                prepared=prepared,
+                phase=phase,
             )
         else:
             if first is None:
                 first = saved_first_pass(run, scene)
-            result = second_pass(scene, options, backbone, first, observers=watching, resume=state)
+            result = second_pass(
+                scene,
+                options,
+                backbone,
+                first,
+                observers=watching,
+                resume=state,
+                prepared=prepared,
+                phase=phase,
+            )
     except PassFailed as failure:
         _write_result(run, scene, failure.result)
         recorder.flush()
