@@ -1,15 +1,20 @@
 """Quality of a blend without ground truth. Pictures are (H, W, 3) float, 0..255; masks (H, W) in 0..1.
 
+Every measure's formula stands with its function, its range and which way is better in `MEASURES` as well. None of
+them knows the truth: an object may differ from its surroundings because it is another thing. They tell blends of
+one scene apart, not scenes.
+
 A measure that has nothing to compare, such as the seam of a mask without a boundary, is nan, and `evaluate_scene`
 leaves it out. Lightness and colour are CIELAB's (L* in 0..100) of sRGB under D65.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +23,19 @@ from skimage.color import rgb2lab
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.poisson import guidance_laplacian
-from deep_image_blending.scene import Float, Scene, Window
+from deep_image_blending.scene import Float, Scene, Window, as_float
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deep_image_blending.features import Head
 
 Array = npt.NDArray[np.floating]
+
+LONGEST = 640
+"""Features are taken at full size up to this longer side of the window, in larger ones at a half, a third, ..."""
+SAMPLES = 4096
+"""Most positions of a layer whose distribution is compared."""
 
 
 class Measure(NamedTuple):
@@ -54,8 +69,8 @@ def seam_visibility(picture: Array, mask: Array) -> float:
     """Mean gradient magnitude of L* on the boundary ring over that of the rings just inside and outside. Near 1.
 
     0..; above 1 the boundary shows, below 1 it is smoother than what lies beside it. The boundary ring holds the
-    pixels within 1 of the other side of the mask's edge (mask 0.5), the others those 3 to 6 away. nan where the
-    mask has no boundary, or is so small that there are no other rings.
+    pixels beside the mask's edge (mask 0.5), the others those whose distance to it is 3 to 6. nan where the mask
+    has no boundary, or is so small that there are no other rings.
     """
     inside = mask > 0.5
     if inside.all() or not inside.any():
@@ -63,7 +78,7 @@ def seam_visibility(picture: Array, mask: Array) -> float:
     lightness = _lab(picture)[..., 0]
     magnitude = np.hypot(np.gradient(lightness, axis=0), np.gradient(lightness, axis=1))
     distance = np.where(inside, ndimage.distance_transform_edt(inside), ndimage.distance_transform_edt(~inside))
-    beside = (distance > 2) & (distance <= 6)
+    beside = (distance >= 3) & (distance <= 6)
     return _ratio(_mean(magnitude[distance <= 1]), _mean(magnitude[beside]))
 
 
@@ -124,18 +139,17 @@ def background_difference(picture: Array, target: Array, mask: Array) -> float:
     return float(np.abs(picture[outside] - target[outside]).max()) if outside.any() else 0.0
 
 
-def sliced_wasserstein(ours: Array, theirs: Array, *, directions: int = 128, quantiles: int = 256) -> float:
+def sliced_wasserstein(ours: Array, theirs: Array, *, directions: int = 64, quantiles: int = 256) -> float:
     """Sliced Wasserstein distance of two clouds of features, (N, C) and (M, C), over the spread of `theirs`.
 
     `sum over d of W₂²(ours·d, theirs·d) / sum over d of Var(theirs·d)`, the square root of it, over random unit
     directions d of a fixed seed; W₂ in one dimension is the distance of the quantile functions (Rabin et al.,
     2011; Heitz et al., 2021, for texture). 0.., lower is better; a shift by one standard deviation gives 1.
     """
-    axes = np.random.default_rng(0).standard_normal((ours.shape[1], directions))
+    axes = np.random.default_rng(0).standard_normal((ours.shape[1], directions)).astype(ours.dtype)
     axes /= np.linalg.norm(axes, axis=0)
-    levels = (np.arange(quantiles) + 0.5) / quantiles
     spread = theirs @ axes
-    gap = np.quantile(ours @ axes, levels, axis=0) - np.quantile(spread, levels, axis=0)
+    gap = _quantiles(ours @ axes, quantiles) - _quantiles(spread, quantiles)
     return math.sqrt(float((gap**2).mean(0).sum()) / max(float(spread.var(0).sum()), 1e-12))
 
 
@@ -155,20 +169,20 @@ def evaluate_scene(
             f"{scene.canvas[1]}x{scene.canvas[0]}: give a blend of this target"
         )
     top, left, bottom, right = scene.region()
-    window = scene.window(max(32, (bottom - top) // 2, (right - left) // 2), 16)
-    part = picture[_span(window, 0), _span(window, 1)]
-    canvas = scene.window(None)
+    # The rings of the seam are the farthest from the mask that the object's own measures look.
+    close, wide = scene.window(8), scene.window(max(32, (bottom - top) // 2, (right - left) // 2), 16)
+    own, around = (picture[_span(window, 0), _span(window, 1)] for window in (close, wide))
     found = {
-        "seam": seam_visibility(part, window.mask),
-        "laplacian_residual": laplacian_residual(part, window.source, window.target, window.mask),
-        "colour_bleed": colour_bleed(part, window.source, window.mask),
-        "contrast_kept": contrast_kept(part, window.source, window.mask),
-        "saturation_kept": saturation_kept(part, window.source, window.mask),
-        "high_frequencies": high_frequencies(part, window.mask),
-        "background_difference": background_difference(picture, canvas.target, canvas.mask),
+        "seam": seam_visibility(own, close.mask),
+        "laplacian_residual": laplacian_residual(own, close.source, close.target, close.mask),
+        "colour_bleed": colour_bleed(own, close.source, close.mask),
+        "contrast_kept": contrast_kept(own, close.source, close.mask),
+        "saturation_kept": saturation_kept(own, close.source, close.mask),
+        "high_frequencies": high_frequencies(around, wide.mask),
+        "background_difference": _background_difference(scene, picture),
     }
     if backbone is not None:
-        found |= feature_measures(window, part, backbone, weights)
+        found |= feature_measures(wide, around, backbone, weights)
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
@@ -178,8 +192,11 @@ def feature_measures(
     """Style distances to the target and content distance to the source, in a backbone's features.
 
     style_distance: mean over layers of `‖G - G_T‖² / ‖G_T‖²`, G in the mask, G_T over the window's target (Gatys
-        et al., 2016). style_wasserstein: mean over layers of `sliced_wasserstein` of the same.
-    content_distance: `sum m (F - F_S)² / sum m F_S²` at the content layer, m the mask resampled to it.
+        et al., 2016). style_wasserstein: mean over layers of `sliced_wasserstein` of the same, of at most
+        `SAMPLES` positions drawn with a fixed seed.
+    content_distance: `sum m |F - F_S|² / sum m |F_S|²` at the content layer, m the mask resampled to it.
+
+    picture (h, w, 3): the blend in the window. Windows larger than `LONGEST` are scaled down by a whole number.
     """
     import torch
 
@@ -187,38 +204,76 @@ def feature_measures(
     from deep_image_blending.backbones import default_taps, load_backbone
     from deep_image_blending.objective import resample
 
+    factor = -(-max(window.mask.shape) // LONGEST)
+    blend = dataclasses.replace(window, source=np.asarray(picture, np.float32)).coarser(factor).source
+    window = window.coarser(factor)
     style_taps, content_tap = default_taps(backbone)
     taps = {*style_taps, content_tap}
     network = load_backbone(backbone, taps, weights=weights).network.to(torch.device("cpu"))
-
-    def tensor(image: Array) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None]
-
-    mask = torch.from_numpy(window.mask)[None, None]
     strides = network.strides()
+    place = _seen_by(window.mask, network.reach(), max(strides.values()))
+    mask = torch.from_numpy(window.mask[place])[None, None]
+    gram, sliced = [], []
     with torch.no_grad():
-        ours, theirs, own = (
-            network.features(tensor(image), taps) for image in (picture, window.target, window.source)
+        ours, own, theirs = (
+            network.features(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None], taps)
+            for image in (blend[place], window.source[place], window.target)
         )
-        gram, sliced = [], []
+        weight_of = {
+            tap: resample(mask, strides[tap], (found.shape[2], found.shape[3])) for tap, found in ours.items()
+        }
         for tap in style_taps:
-            weight = resample(mask, strides[tap], (ours[tap].shape[2], ours[tap].shape[3]))
+            head, weight = network.heads.get(tap), weight_of[tap]
             moments = losses.second_moment(ours[tap], weight), losses.second_moment(theirs[tap])
-            a, b = (losses.style_statistics(losses.project_moment(m, network.heads.get(tap))) for m in moments)
+            a, b = (losses.style_statistics(losses.project_moment(moment, head)) for moment in moments)
             gram.append(float(losses.style_distance(a, b)))
-            clouds = (losses.apply_head(found[tap], network.heads.get(tap)) for found in (ours, theirs))
-            blend, whole = (cloud[0].flatten(1).T.double().numpy() for cloud in clouds)
-            chosen = weight.flatten() >= min(0.5, float(weight.max()))
-            sliced.append(sliced_wasserstein(blend[chosen.numpy()], whole))
-        weight = resample(mask, strides[content_tap], (ours[content_tap].shape[2], ours[content_tap].shape[3]))
+            inside = weight.flatten() >= min(0.5, float(weight.max()))
+            sliced.append(sliced_wasserstein(_cloud(ours[tap], head, inside), _cloud(theirs[tap], head)))
         head = network.heads.get(content_tap)
         kept, reference = (losses.apply_head(found[content_tap], head) for found in (ours, own))
-        content = float(losses.content_loss(kept, reference, weight))
+        content = float(losses.content_loss(kept, reference, weight_of[content_tap]))
     return {
         "style_distance": float(np.mean(gram)),
         "style_wasserstein": float(np.mean(sliced)),
         "content_distance": content,
     }
+
+
+def _seen_by(mask: Array, reach: int, align: int) -> tuple[slice, slice]:
+    """The mask's box with all that the features in it see, its corner a multiple of `align`."""
+    rows, columns = ndimage.find_objects((mask > 0).astype(np.uint8))[0]
+    top, left = (max(0, span.start - reach) // align * align for span in (rows, columns))
+    return slice(top, rows.stop + reach), slice(left, columns.stop + reach)
+
+
+def _cloud(features: Tensor, head: Head | None, chosen: Tensor | None = None) -> Array:
+    """Features (1, C, H, W) at the chosen positions (H·W), or a sample of them, seen through the head: (N, C')."""
+    from deep_image_blending import losses
+
+    flat = features[0].flatten(1)
+    places = np.arange(flat.shape[1]) if chosen is None else chosen.nonzero().flatten().numpy()
+    if len(places) > SAMPLES:
+        places = np.random.default_rng(0).choice(places, SAMPLES, replace=False)
+    seen = losses.apply_head(flat[:, places][None, :, :, None], head)
+    return np.asarray(seen[0, :, :, 0].T.numpy())
+
+
+def _quantiles(values: Array, count: int) -> Array:
+    """The quantile function of every column of (N, D) at `count` even levels, linear between ranks: (count, D)."""
+    ordered = np.sort(values, axis=0)
+    position = (np.arange(count) + 0.5) / count * (len(ordered) - 1)
+    low = position.astype(int)
+    share = (position - low)[:, None]
+    return np.asarray(ordered[low] * (1 - share) + ordered[np.minimum(low + 1, len(ordered) - 1)] * share)
+
+
+def _background_difference(scene: Scene, picture: Float) -> float:
+    """`background_difference` of the canvas, in strips: large ones are not copied as a whole."""
+    mask = np.zeros(scene.canvas, np.float32)
+    part, top, left = scene.canvas_mask_crop()
+    mask[top : top + part.shape[0], left : left + part.shape[1]] = part
+    strips = [slice(start, start + 256) for start in range(0, len(mask), 256)]
+    return max(background_difference(picture[s], as_float(scene.target.pixels[s]), mask[s]) for s in strips)
 
 
 def _span(window: Window, axis: int) -> slice:
