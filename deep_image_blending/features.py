@@ -4,7 +4,8 @@ A network is a list of layers that read and write named activations, so that one
 its receptive field, its plain evaluation, and its exact evaluation on a region. Outside the mask a blend is
 constant, so only the activations whose receptive field meets the mask's bounding box vary. `RegionFeatures`
 computes those alone: the constant surroundings of every convolution are convolved once and added as a constant
-(convolution is linear), and the constant surroundings of every other layer are kept and put in place.
+(convolution is linear) along the region's edges, the only outputs that they reach, and the constant surroundings
+of every other layer are kept and put in place.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -90,6 +91,14 @@ class Layer:
         first = max(0, -((low + self.padding - self.kernel + 1) // -self.stride))
         last = min(size, (high - 1 + self.padding) // self.stride + 1)
         return first, max(first, last)
+
+    def within(self, box: Box) -> Box:
+        """The outputs whose window lies in `box` as a whole; it may be empty."""
+        rows, columns = (
+            (-((low + self.padding) // -self.stride), (high + self.padding - self.kernel) // self.stride + 1)
+            for low, high in ((box.top, box.bottom), (box.left, box.right))
+        )
+        return Box(rows[0], columns[0], max(rows), max(columns))
 
     def window(self, low: int, high: int) -> tuple[int, int]:
         """The inputs, virtual ones in the padding included, that the outputs `low <= i < high` read."""
@@ -213,7 +222,10 @@ class RegionFeatures:
         self.sizes = self.network.sizes(size)
         self.boxes = _changed_boxes(self.network, self.sizes, box)
         self._dtype = next(iter(self.network.parameters.values()))[0].dtype
-        self._constants = {} if box == whole(size) else self._surroundings(canvas)
+        self._constants: dict[str, Tensor] = {}
+        self._edges: dict[str, list[tuple[Box, Tensor]]] = {}
+        if box != whole(size):
+            self._prepare_surroundings(canvas)
 
     def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
         values = {"image": self._input(pixels)}
@@ -235,7 +247,6 @@ class RegionFeatures:
 
     def _evaluate(self, layer: Layer, inputs: list[Tensor]) -> Tensor:
         out = self.boxes[layer.output]
-        constants = self._constants.get(layer.output)
         if layer.kind == "add":
             total = self._placed(layer, 0, inputs[0]) + self._placed(layer, 1, inputs[1])
             return torch.relu_(total) if layer.relu else total
@@ -244,13 +255,14 @@ class RegionFeatures:
             weight, bias = self.network.parameters[layer.output]
             pads = _pads(layer, source, out)
             if len(set(pads)) == 1 and pads[0] >= 0:
-                value = F.conv2d(inputs[0], weight, bias if constants is None else None, layer.stride, pads[0])
+                value = F.conv2d(inputs[0], weight, bias, layer.stride, pads[0])
             else:
-                padded = F.pad(inputs[0], pads)
-                value = F.conv2d(padded, weight, bias if constants is None else None, layer.stride)
-            if constants is not None:
-                value = value.add_(constants)
+                value = F.conv2d(F.pad(inputs[0], pads), weight, bias, layer.stride)
+            edges = self._edges.get(layer.output)
+            if edges:
+                value = _add_along_edges(value, edges)
             return torch.relu_(value) if layer.relu else value
+        constants = self._constants.get(layer.output)
         if constants is None:
             return _pool(layer, inputs[0], layer.padding)
         return _pool(layer, F.pad(inputs[0], _pads(layer, source, out)) + constants, 0)
@@ -263,7 +275,7 @@ class RegionFeatures:
         return F.pad(value, _margins(self.boxes[layer.inputs[which]], self.boxes[layer.output])) + constants
 
     @torch.no_grad()
-    def _surroundings(self, canvas: Tensor) -> dict[str, Tensor]:
+    def _prepare_surroundings(self, canvas: Tensor) -> None:
         """The constant part of every layer, from one evaluation of a crop that holds all receptive fields."""
         rows, columns = canvas.shape[2], canvas.shape[3]
         strides = self.network.strides()
@@ -275,16 +287,28 @@ class RegionFeatures:
         values = {"image": self._input(crop)}
         last_use = {name: layer.output for layer in self.network.layers for name in layer.inputs}
         plain = RegionFeatures(self.network, crop, whole((bottom - top, right - left)), self.taps)
-        constants: dict[str, Tensor] = {}
         for layer in self.network.layers:
             inputs = [values[name] for name in layer.inputs]
             offsets = [(top // strides[name], left // strides[name]) for name in layer.inputs]
-            constants.update(self._constant_part(layer, inputs, offsets))
+            if layer.kind == "conv":
+                self._edges[layer.output] = self._constant_edges(layer, inputs[0], offsets[0])
+            else:
+                self._constants.update(self._constant_part(layer, inputs, offsets))
             for name in layer.inputs:
                 if last_use[name] == layer.output:
                     values.pop(name, None)
             values[layer.output] = plain._evaluate(layer, inputs)
-        return constants
+
+    def _constant_edges(self, layer: Layer, value: Tensor, offset: tuple[int, int]) -> list[tuple[Box, Tensor]]:
+        """What the surroundings add to a convolution's outputs, by strip along the edges that they reach."""
+        out, changed = self.boxes[layer.output], self.boxes[layer.inputs[0]]
+        weight, _ = self.network.parameters[layer.output]
+        edges = []
+        for strip in _outside(out, layer.within(changed)):
+            rows, columns = layer.window(strip.top, strip.bottom), layer.window(strip.left, strip.right)
+            ring = _ring(value, offset, Box(rows[0], columns[0], rows[1], columns[1]), changed, outside=0.0)
+            edges.append((strip.shifted(-out.top, -out.left), F.conv2d(ring, weight, None, layer.stride)))
+        return edges
 
     def _constant_part(
         self, layer: Layer, inputs: list[Tensor], offsets: list[tuple[int, int]]
@@ -301,15 +325,49 @@ class RegionFeatures:
         changed = self.boxes[layer.inputs[0]]
         rows, columns = layer.window(out.top, out.bottom), layer.window(out.left, out.right)
         window = Box(rows[0], columns[0], rows[1], columns[1])
-        if layer.kind == "conv":
-            weight, bias = self.network.parameters[layer.output]
-            ring = _ring(inputs[0], offsets[0], window, changed, outside=0.0)
-            return {layer.output: F.conv2d(ring, weight, bias, layer.stride)}
         if window == changed:
             return {}
         # Max pooling ignores its padding: what lies outside the canvas must never win.
         outside = -math.inf if layer.kind == "max" else 0.0
         return {layer.output: _ring(inputs[0], offsets[0], window, changed, outside)}
+
+
+class _AddAlongEdges(torch.autograd.Function):
+    """In-place addition of constants to strips of a tensor, whose gradient passes as it is.
+
+    Autograd's own in-place addition to a slice copies the whole gradient for every strip.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, edges: list[tuple[Box, Tensor]]) -> Tensor:
+        for strip, constant in edges:
+            value[:, :, strip.top : strip.bottom, strip.left : strip.right] += constant
+        ctx.mark_dirty(value)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+def _add_along_edges(value: Tensor, edges: list[tuple[Box, Tensor]]) -> Tensor:
+    added: Tensor = _AddAlongEdges.apply(value, edges)  # type: ignore[no-untyped-call]
+    return added
+
+
+def _outside(outer: Box, inner: Box) -> list[Box]:
+    """`outer` without `inner`, as at most four boxes."""
+    top, bottom = max(outer.top, inner.top), min(outer.bottom, inner.bottom)
+    left, right = max(outer.left, inner.left), min(outer.right, inner.right)
+    if top >= bottom or left >= right:
+        return [outer]
+    boxes = (
+        Box(outer.top, outer.left, top, outer.right),
+        Box(top, outer.left, bottom, left),
+        Box(top, right, bottom, outer.right),
+        Box(bottom, outer.left, outer.bottom, outer.right),
+    )
+    return [box for box in boxes if box.height > 0 and box.width > 0]
 
 
 def _pool(layer: Layer, value: Tensor, padding: int) -> Tensor:
