@@ -5,14 +5,18 @@ Everything constant (guidance field, target statistics, reference features) is c
 
 from __future__ import annotations
 
+import functools
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from deep_image_blending import losses
 from deep_image_blending.config import PassOptions, Weights
@@ -51,6 +55,23 @@ class Pixels:
         return self.base.reshape(3, -1).index_copy(1, self.index, x).reshape(self.base.shape)
 
 
+def thrifty_tile(network: Network) -> int:
+    """A tile whose surroundings don't outweigh it."""
+    return max(512, 2 * network.reach())
+
+
+class Measured(NamedTuple):
+    """What losses need of one region's features.
+
+    moments: by tap, (C+1, C+1). content: weighted squared distance from the reference, not yet relative. values:
+    by tap, (K, C), the features inside the mask.
+    """
+
+    moments: dict[str, Tensor]
+    content: Tensor
+    values: dict[str, Tensor]
+
+
 @dataclass(frozen=True)
 class Region:
     """One cluster of the mask: its pixels and its features, where they vary."""
@@ -66,6 +87,10 @@ class NormalisedObjective:
 
     target, source (1, 3, h, w), mask (1, 1, h, w): one window of the scene. reference (1, 3, h, w): the picture
     whose content is kept. style: the target's second moments by tap. `weights` of 0 leave a term out.
+
+    tile: side in pixels; where above 0, features are evaluated tile by tile, and once more for the gradient
+    (activation checkpointing, Chen et al., 2016), so that one tile's are held at a time. The terms and their
+    gradient are the same.
     """
 
     def __init__(
@@ -82,7 +107,9 @@ class NormalisedObjective:
         content_tap: str,
         histogram_target: Mapping[str, Tensor] | None = None,
         log_totals: Mapping[str, Tensor] | None = None,
+        tile: int = 0,
     ) -> None:
+        self.tile = tile
         self.weights = options.weights
         self.colour = options.colour
         self.statistics = options.statistics
@@ -95,6 +122,7 @@ class NormalisedObjective:
         with torch.no_grad():
             self._prepare_gradient(source)
             self._prepare_regions(reference)
+            self._prepare_view()
             self.style = {
                 tap: losses.style_statistics(
                     losses.project_moment(style[tap], network.heads.get(tap)), self.statistics
@@ -108,27 +136,63 @@ class NormalisedObjective:
             self._prepare_colour(reference)
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
-        blend = self.picture(x)
+        target, mask, pixels = self.view
+        blend = target + mask * (pixels.scatter(x) - target)
         weights, found = self.weights, dict[str, Tensor]()
+        framed = self._seen_part(blend, self.frame)
         if weights.gradient:
-            found["gradient"] = weights.gradient * self._gradient(blend)
+            found["gradient"] = weights.gradient * self._gradient(framed)
         if weights.style or weights.content or weights.histogram:
-            features = [region.features(_cut(blend, region.box)) for region in self.regions]
+            parts = [
+                self._measured(region, own, self._seen_part(blend, region.box))
+                for region, own in itertools.zip_longest(self.regions, self.references)
+            ]
             if weights.style:
-                found["style"] = weights.style * self._style(features)
+                found["style"] = weights.style * self._style(parts)
             if weights.content:
-                content = self._content(features)
+                content = torch.stack([part.content for part in parts]).sum() / self.content_energy
                 if self.colour:
-                    content = content + self.colour * self._colour_shift(blend)
+                    content = content + self.colour * self._colour_shift(framed)
                 found["content"] = weights.content * content
             if weights.histogram:
-                found["histogram"] = weights.histogram * self._histogram(features)
+                found["histogram"] = weights.histogram * self._histogram(parts)
         if weights.tv:
-            found["tv"] = weights.tv * losses.total_variation(_cut(blend, self.frame)) / (255 * 3 * self.area)
+            found["tv"] = weights.tv * losses.total_variation(framed) / (255 * 3 * self.area)
         return found
 
     def picture(self, x: Tensor) -> Tensor:
         return self.target + self.mask * (self.pixels.scatter(x) - self.target)
+
+    def _prepare_view(self) -> None:
+        """The part of the window that any loss sees: an evaluation's pictures are of its size."""
+        self.seen = functools.reduce(union, (region.box for region in self.regions), self.frame)
+        target, mask = _cut(self.target, self.seen).contiguous(), _cut(self.mask, self.seen).contiguous()
+        self.view = (target, mask, Pixels(target, mask))
+
+    def _seen_part(self, blend: Tensor, box: Box) -> Tensor:
+        return _cut(blend, box.shifted(-self.seen.top, -self.seen.left))
+
+    def _measured(self, region: Region, own: Tensor | None, pixels: Tensor) -> Measured:
+        """What the losses need of a region's features; own: its reference features."""
+        if not self.tile or not torch.is_grad_enabled():
+            return self._measure(region, own, pixels)
+        measured: Measured = checkpoint(
+            self._measure, region, own, pixels, use_reentrant=False, preserve_rng_state=False
+        )
+        return measured
+
+    def _measure(self, region: Region, own: Tensor | None, pixels: Tensor) -> Measured:
+        features = region.features(pixels)
+        moments = {}
+        if self.weights.style:
+            for tap in self.style_taps:
+                moments[tap] = losses.second_moment(self._smoothed(tap, features[tap]), region.weights[tap])
+        content = pixels.new_zeros(()) if own is None else self._content(features[self.content_tap], own, region)
+        values = {}
+        if self.weights.histogram:
+            for tap in self.style_taps:
+                values[tap] = _rows(features[tap])[region.weights[tap].flatten() > 0.5]
+        return Measured(moments, content, values)
 
     def _prepare_gradient(self, source: Tensor) -> None:
         size = (self.mask.shape[2], self.mask.shape[3])
@@ -147,7 +211,8 @@ class NormalisedObjective:
         self.guidance_energy = (self.guidance.square() * mask).sum().clamp_min(1.0)
 
     def _gradient(self, blend: Tensor) -> Tensor:
-        field = losses.laplacian(_cut(blend, self.frame), "replicate")
+        """blend: its frame."""
+        field = losses.laplacian(blend, "replicate")
         return losses.gradient_loss(field * self.touched, self.guidance * self.touched, self.guidance_energy)
 
     def _prepare_regions(self, reference: Tensor) -> None:
@@ -163,10 +228,15 @@ class NormalisedObjective:
             return
         network = self.network.truncated(taps)
         strides, reach = network.strides(), network.reach()
-        for box in clusters(self.mask, reach, max(strides.values())):
+        sizes = network.sizes((self.mask.shape[2], self.mask.shape[3]))
+        resampled = {tap: resample(self.mask, strides[tap], sizes[tap]) for tap in taps}
+        boxes = clusters(self.mask, reach, max(strides.values()))
+        for box, core in region_boxes(network, boxes, self.tile):
             features = RegionFeatures(network, self.target, box, taps)
-            resampled = {tap: resample(self.mask, strides[tap], features.sizes[tap]) for tap in taps}
-            by_tap = {tap: _cut(resampled[tap], features.boxes[tap]) for tap in taps}
+            by_tap = {}
+            for tap in taps:
+                weight = _cut(resampled[tap], features.boxes[tap])
+                by_tap[tap] = weight if core is None else _within(weight, features.boxes[tap], core, strides[tap])
             self.regions.append(Region(box, features, by_tap))
             if weights.content:
                 # The reference's own surroundings count: its features are those of an undisturbed picture.
@@ -182,14 +252,11 @@ class NormalisedObjective:
     def _seen(self, features: Tensor) -> Tensor:
         return losses.apply_head(_wide(features), self.network.heads.get(self.content_tap))
 
-    def _style(self, features: list[dict[str, Tensor]]) -> Tensor:
+    def _style(self, parts: Sequence[Measured]) -> Tensor:
         distances = []
         for tap in self.style_taps:
-            moments = [
-                losses.second_moment(self._smoothed(tap, found[tap]), region.weights[tap])
-                for found, region in zip(features, self.regions, strict=True)
-            ]
-            moment = losses.project_moment(torch.stack(moments).sum(0), self.network.heads.get(tap))
+            moment = torch.stack([part.moments[tap] for part in parts]).sum(0)
+            moment = losses.project_moment(moment, self.network.heads.get(tap))
             distances.append(
                 losses.style_distance(losses.style_statistics(moment, self.statistics), self.style[tap])
             )
@@ -200,32 +267,27 @@ class NormalisedObjective:
             return features
         return losses.smooth_activations(features, self.log_totals[tap])
 
-    def _content(self, features: list[dict[str, Tensor]]) -> Tensor:
+    def _content(self, features: Tensor, own: Tensor, region: Region) -> Tensor:
+        """Weighted sum of squared differences from the reference's features, seen through the head."""
         head = self.network.heads.get(self.content_tap)
-        parts = []
-        for found, own, region in zip(features, self.references, self.regions, strict=True):
-            difference = _wide(found[self.content_tap] - own)
-            weights = region.weights[self.content_tap]
-            if head is not None:
-                # |P d|² as dᵀ(PᵀP)d: the bias cancels, and the wide features are never made.
-                metric = head.weight.T @ head.weight
-                flat = difference.permute(0, 2, 3, 1).reshape(-1, difference.shape[1])
-                parts.append(((flat @ metric) * flat).sum(1) @ weights.flatten())
-            else:
-                parts.append((difference.square() * weights).sum())
-        return torch.stack(parts).sum() / self.content_energy
+        difference = _wide(features - own)
+        weights = region.weights[self.content_tap]
+        if head is None:
+            return (difference.square() * weights).sum()
+        # |P d|² as dᵀ(PᵀP)d: the bias cancels, and the wide features are never made.
+        metric = head.weight.T @ head.weight
+        flat = difference.permute(0, 2, 3, 1).reshape(-1, difference.shape[1])
+        return ((flat @ metric) * flat).sum(1) @ weights.flatten()
 
-    def _histogram(self, features: list[dict[str, Tensor]]) -> Tensor:
-        parts = []
+    def _histogram(self, parts: Sequence[Measured]) -> Tensor:
+        distances = []
         for tap in self.style_taps:
-            inside = []
-            for found, region in zip(features, self.regions, strict=True):
-                flat = _rows(found[tap])
-                inside.append(flat[region.weights[tap].flatten() > 0.5])
-            values = torch.cat(inside)
+            values = torch.cat([part.values[tap] for part in parts])
             if values.shape[0]:
-                parts.append(losses.histogram_loss(values, self.sorted_targets[tap], self.histogram_energy[tap]))
-        return torch.stack(parts).mean() if parts else self.area * 0
+                distances.append(
+                    losses.histogram_loss(values, self.sorted_targets[tap], self.histogram_energy[tap])
+                )
+        return torch.stack(distances).mean() if distances else self.area * 0
 
     def _prepare_colour(self, reference: Tensor) -> None:
         if not self.colour:
@@ -237,8 +299,8 @@ class NormalisedObjective:
         self.coverage = losses.gaussian_blur(self.frame_mask, self.colour_sigma).clamp_min(0.05)
 
     def _colour_shift(self, blend: Tensor) -> Tensor:
-        """Mean squared shift of the low-passed colour inside the mask, in units of 64 grey levels."""
-        difference = self.frame_mask * (_cut(blend, self.frame) - self.colour_reference)
+        """Mean squared shift of the low-passed colour of the frame inside the mask, in units of 64 grey levels."""
+        difference = self.frame_mask * (blend - self.colour_reference)
         shift = losses.gaussian_blur(difference, self.colour_sigma) / (64 * self.coverage)
         return (shift.square() * self.frame_mask).sum() / (3 * self.area)
 
@@ -351,6 +413,52 @@ class PublishedSecondPass:
 
     def picture(self, x: Tensor) -> Tensor:
         return self.pixels.scatter(x)
+
+
+def region_boxes(network: Network, boxes: Sequence[Box], tile: int) -> list[tuple[Box, tuple[Box, Box] | None]]:
+    """The boxes that are evaluated one at a time, each with the core whose features it counts and its cluster.
+
+    With a tile of 0 a cluster is one box and counts as a whole (None). Otherwise it is cut into tiles, each
+    evaluated with as much of its neighbours as its features can see.
+    """
+    if not tile:
+        return [(box, None) for box in boxes]
+    align, reach = max(network.strides().values()), network.reach()
+    side = -(-tile // align) * align
+    found: list[tuple[Box, tuple[Box, Box] | None]] = []
+    for box in boxes:
+        # Sides as even as can be: a last sliver would be evaluated with as large surroundings as a full tile.
+        high, wide = (
+            math.ceil(length / math.ceil(length / side) / align) * align for length in (box.height, box.width)
+        )
+        for top in range(box.top, box.bottom, high):
+            for left in range(box.left, box.right, wide):
+                core = Box(top, left, min(box.bottom, top + high), min(box.right, left + wide))
+                near = Box(
+                    max(box.top, core.top - reach),
+                    max(box.left, core.left - reach),
+                    min(box.bottom, core.bottom + reach),
+                    min(box.right, core.right + reach),
+                )
+                found.append((near, (core, box)))
+    return found
+
+
+def _within(weight: Tensor, place: Box, core: tuple[Box, Box], stride: int) -> Tensor:
+    """Weights on `place` of a layer, 0 where they belong to another tile. core: the tile, and its cluster.
+
+    A tile at the cluster's edge counts all that lies beyond it.
+    """
+    tile, box = core
+    far = 1 << 40
+    rows = torch.arange(place.top, place.bottom, device=weight.device)
+    columns = torch.arange(place.left, place.right, device=weight.device)
+    top = -far if tile.top == box.top else tile.top // stride
+    left = -far if tile.left == box.left else tile.left // stride
+    bottom = far if tile.bottom == box.bottom else tile.bottom // stride
+    right = far if tile.right == box.right else tile.right // stride
+    mine = ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))[None]
+    return weight * mine
 
 
 def published_style(features: Mapping[str, Tensor], target: Moments, taps: Sequence[str]) -> Tensor:

@@ -42,7 +42,8 @@ PLACES = {
 
 
 @pytest.mark.parametrize("places", PLACES.values(), ids=PLACES.keys())
-def test_every_term_and_its_gradient_equal_the_whole_canvas(places: list[tuple[int, int]]) -> None:
+@pytest.mark.parametrize("tile", [0, 8], ids=["at once", "tile by tile"])
+def test_every_term_and_its_gradient_equal_the_whole_canvas(places: list[tuple[int, int]], tile: int) -> None:
     size = (102, 126)
     network = load_backbone("random", set(TAPS)).network.to(torch.device("cpu"), F64)
     source, target = (_tensor(smooth_picture(seed, *size)) for seed in (5, 6))
@@ -63,7 +64,9 @@ def test_every_term_and_its_gradient_equal_the_whole_canvas(places: list[tuple[i
         style=moments,
         style_taps=TAPS,
         content_tap="relu2_2",
+        tile=tile,
     )
+    assert not tile or len(objective.regions) >= 4
     pixels = Pixels(target, mask)
     x = pixels.gather(source + 20 * torch.randn_like(source)).requires_grad_(True)
     terms = objective.terms(x)
