@@ -17,10 +17,11 @@ from deep_image_blending.backbones import Backbone, Download, load_backbone
 from deep_image_blending.config import PASSES as PASSES
 from deep_image_blending.config import Options, PassName, PassOptions, Placement, Precision
 from deep_image_blending.engine import Evaluation, LoopState, Observer, settled
-from deep_image_blending.errors import InputError, RunError
+from deep_image_blending.errors import InputError, RunError, is_out_of_memory
 from deep_image_blending.files import sha256_of
-from deep_image_blending.images import Picture, compose_like, load_mask, load_picture
+from deep_image_blending.images import Picture, Pixels, load_mask, load_picture
 from deep_image_blending.lbfgs import LBFGS
+from deep_image_blending.metrics import evaluate_scene
 from deep_image_blending.passes import (
     PassFailed,
     PassResult,
@@ -213,8 +214,7 @@ def on_embedded(options: PassOptions) -> PassOptions:
 
 def begin_run(run: RunDirectory, inputs: Inputs, scene: Scene, options: Options, decisions: Sequence[str]) -> None:
     """Write the plain cut-and-paste, then the manifest, with which the run begins."""
-    pasted, changed = scene.paste()
-    run.write_picture(run.path / "composite.png", compose_like(scene.target, pasted, changed), scene.target)
+    run.write_picture(run.path / "composite.png", scene.composed(*scene.pasted()), scene.target)
     height, width = scene.canvas
     run.update(
         inputs=inputs.described(),
@@ -244,7 +244,7 @@ def execute(
     name: PassName,
     *,
     init_picture: Float | None = None,
-    first: Float | None = None,
+    first: Float | Pixels | None = None,
     observers: Sequence[Observer] = (),
     resume: bool = False,
     checkpoint_every: float = 30.0,
@@ -253,6 +253,8 @@ def execute(
     phase: Phase = lambda _: None,
 ) -> PassResult:
     """Run one pass in a run directory: its picture, losses, frames and checkpoints are written there.
+
+    A finished pass is measured by `evaluate_scene`; the numbers stand under `metrics` in the manifest.
 
     resume: go on from the newest whole checkpoint. prepared, phase: as for the passes themselves.
     Raises Interrupted, PassFailed, RunError where the disk or memory fails, and InputError where the checkpoint
@@ -266,11 +268,17 @@ def execute(
     recorder = Recorder(run, scene, options, name, backbone, state, checkpoint_every, interrupted)
     recorder.ends.update(ends)
     named = {"name": backbone.network.name, "source": backbone.source, "sha256": backbone.sha256}
+    measured = {key: value for key, value in run.manifest.get("metrics", {}).items() if key != name}
     run.update_pass(
         name,
-        {"backbone": {**run.manifest.get("backbone", {}), name: named}, "options": options.to_json()},
+        {
+            "backbone": {**run.manifest.get("backbone", {}), name: named},
+            "options": options.to_json(),
+            "metrics": measured,
+        },
         status="running",
         pid=runs.process_alive(),
+        reason=None,
     )
     watching: tuple[Observer, ...] = (*observers, recorder)
     try:
@@ -307,16 +315,17 @@ def execute(
         run.update_pass(name, status="interrupted")
         raise
     except (RuntimeError, MemoryError) as error:
-        # On the CPU, PyTorch has no class for it.
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         raise RunError("not enough memory; free some and --resume, or give smaller --ss and --ts") from error
     # A resumed pass has seen its last evaluations alone.
     result = dataclasses.replace(result, first=recorder.ends.get("first", {}), last=recorder.ends.get("last", {}))
-    _write_result(run, scene, result)
+    pixels = _write_result(run, scene, result)
     recorder.flush()
+    phase("measuring")
     run.update_pass(
         name,
+        {"metrics": {**measured, name: _measures(scene, pixels)}},
         status="done",
         ended=result.status,
         evaluations=result.evaluations,
@@ -428,14 +437,14 @@ def frame_after(index: int) -> int:
     return index + max(1, index // 12)
 
 
-def saved_first_pass(run: RunDirectory, scene: Scene) -> Float:
-    """The frozen first-pass picture of a run, (H, W, 3) in 0..255."""
+def saved_first_pass(run: RunDirectory, scene: Scene) -> Pixels:
+    """The frozen first-pass picture of a run, (H, W, 3) uint8 or uint16."""
     path = run.picture_path("first_pass")
     if not path.is_file():
         raise InputError(
             f"run '{run.path}' has no finished first pass; run 'blend first-pass' or 'blend run' first"
         )
-    picture = as_float(load_picture(path).pixels)
+    picture = load_picture(path).pixels
     if picture.shape[:2] != scene.canvas:
         height, width = scene.canvas
         raise InputError(
@@ -490,9 +499,25 @@ def _rows_until(run: RunDirectory, name: PassName, done: int) -> list[dict[str, 
     return rows
 
 
-def _write_result(run: RunDirectory, scene: Scene, result: PassResult) -> None:
-    pixels = compose_like(scene.target, result.picture, result.changed)
+def _write_result(run: RunDirectory, scene: Scene, result: PassResult) -> Pixels:
+    """Write the pass's picture; its pixels, as written."""
+    pixels = result.written()
     run.write_picture(run.picture_path(result.name), pixels, scene.target)
+    return pixels
+
+
+def _measures(scene: Scene, pixels: Pixels) -> dict[str, float]:
+    """The picture's measures, or none, which is said, where the memory does not suffice: the picture is there.
+
+    The embedded network judges every run, whatever made it, so that runs can be compared.
+    """
+    try:
+        return evaluate_scene(scene, as_float(pixels))
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        warnings.warn("not enough memory to measure the picture; 'blend evaluate' does it later", stacklevel=2)
+        return {}
 
 
 def _device_name(device: str) -> dict[str, Any]:

@@ -383,6 +383,25 @@ def test_compare_and_evaluate_take_runs_and_pictures(case: Case, run: Path, tmp_
     assert "colour_bleed" in capsys.readouterr().out
 
 
+def test_a_run_measures_its_passes_and_evaluate_says_the_same(
+    case: Case, run: Path, tmp_path: Path, capsys
+) -> None:
+    stored = json.loads((run / "run.json").read_text(encoding="utf-8"))["metrics"]
+    assert list(stored) == ["first_pass", "second_pass"]
+    capsys.readouterr()
+    first = str(run / "first_pass.png")
+    assert run_command(["evaluate", str(run), first, *case.options(), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {str(run): stored["second_pass"], first: stored["first_pass"]}
+
+
+def test_a_pass_made_again_replaces_its_measures_alone(run: Path) -> None:
+    before = json.loads((run / "run.json").read_text(encoding="utf-8"))["metrics"]
+    assert run_command(["second-pass", str(run), "--style-weight", "40", "--quiet"]) == 0
+    after = json.loads((run / "run.json").read_text(encoding="utf-8"))["metrics"]
+    assert after["first_pass"] == before["first_pass"]
+    assert after["second_pass"]["content_distance"] != before["second_pass"]["content_distance"]
+
+
 def test_report_and_doctor(run: Path, capsys) -> None:
     assert run_command(["report", str(run)]) == 0
     assert "<html" in (run / "report.html").read_text(encoding="utf-8")
