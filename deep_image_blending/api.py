@@ -19,7 +19,7 @@ from deep_image_blending.config import Options, PassName, PassOptions, Placement
 from deep_image_blending.download import fetch
 from deep_image_blending.engine import Observer
 from deep_image_blending.errors import InputError
-from deep_image_blending.images import Picture, compose_like, load_mask, load_picture
+from deep_image_blending.images import Picture, load_mask, load_picture
 from deep_image_blending.scene import Float, Scene, as_float
 
 Pictured = str | PathLike[str] | Image.Image | npt.NDArray[Any]
@@ -63,10 +63,10 @@ def blend(
     first = passes.first_pass(
         scene, resolved, loaded["first_pass"], init_picture=_start(options), observers=observers
     )
-    frozen = _as_written(scene, first)
-    second = passes.second_pass(scene, resolved, loaded["second_pass"], as_float(frozen), observers=observers)
+    frozen = first.written()
+    second = passes.second_pass(scene, resolved, loaded["second_pass"], frozen, observers=observers)
     return BlendResult(
-        _as_written(scene, second),
+        second.written(),
         frozen,
         _composite(scene),
         resolved,
@@ -90,7 +90,7 @@ def first_pass(
     result = passes.first_pass(
         scene, resolved, loaded["first_pass"], init_picture=_start(options), observers=observers
     )
-    written = _as_written(scene, result)
+    written = result.written()
     return BlendResult(written, written, _composite(scene), resolved, tuple(said), {"first_pass": result})
 
 
@@ -111,9 +111,7 @@ def second_pass(
     scene, resolved = pipeline.first_pass_scene(frozen, plane, canvas, resolved, said.append)
     resolved, loaded = _backbones(resolved, options, ("second_pass",), said)
     result = passes.second_pass(scene, resolved, loaded["second_pass"], scene.source_canvas(), observers=observers)
-    return BlendResult(
-        _as_written(scene, result), None, _composite(scene), resolved, tuple(said), {"second_pass": result}
-    )
+    return BlendResult(result.written(), None, _composite(scene), resolved, tuple(said), {"second_pass": result})
 
 
 def poisson_blend(
@@ -124,8 +122,7 @@ def poisson_blend(
     window = scene.window(1)
     start = passes.poisson_start(window)
     weight = window.mask[..., None]
-    picture, changed = scene.on_canvas(window, window.target + weight * (start - window.target))
-    return compose_like(scene.target, picture, changed)
+    return scene.composed(window, window.target + weight * (start - window.target))
 
 
 def evaluate(
@@ -239,13 +236,8 @@ def _backbones(
     )
 
 
-def _as_written(scene: Scene, result: passes.PassResult) -> Pixels:
-    return compose_like(scene.target, result.picture, result.changed)
-
-
 def _composite(scene: Scene) -> Pixels:
-    pasted, changed = scene.paste()
-    return compose_like(scene.target, pasted, changed)
+    return scene.composed(*scene.pasted())
 
 
 __all__ = ["BlendResult", "Picture", "blend", "evaluate", "first_pass", "poisson_blend", "second_pass"]

@@ -130,32 +130,46 @@ def load_mask(pictured: Pictured, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Fl
         return np.asarray((plane if alpha is None else plane * alpha).clip(0, 1), np.float32)
 
 
-def compose_like(target: Picture, result: Float, changed: npt.NDArray[np.bool_]) -> Pixels:
+def compose_like(
+    target: Picture, result: Float, changed: npt.NDArray[np.bool_], top: int = 0, left: int = 0
+) -> Pixels:
     """The array to write: `result` where `changed`, elsewhere the target's own pixels, bit for bit.
 
-    result (H, W, 3) float, sRGB, 0..255; changed (H, W). In the target's depth and colour profile. A changed pixel
-    that rounds to the target's sRGB value keeps the target's own, which sRGB may not reach.
+    result (h, w, 3) float, sRGB, 0..255; changed (h, w); top, left: where on the target they lie. In the target's
+    depth and colour profile. A changed pixel that rounds to the target's sRGB value keeps the target's own, which
+    sRGB may not reach.
     """
     written = target.native.copy()
+    part = slice(top, top + changed.shape[0]), slice(left, left + changed.shape[1])
     maximum = np.iinfo(written.dtype).max
     values = np.rint(result[changed].clip(0, 255) * (maximum / 255)).astype(written.dtype)
     if target.native is not target.pixels and target.profile is not None:
-        moved = (values != target.pixels[changed]).any(1)
+        moved = (values != target.pixels[part][changed]).any(1)
         colours = result[changed][moved].clip(0, 255).astype(np.float32) / np.float32(255)
-        values[~moved] = target.native[changed][~moved]
+        values[~moved] = target.native[part][changed][~moved]
         values[moved] = _rounded(_converted(colours, _srgb(), target.profile), written.dtype)
-    written[changed] = values
+    written[part][changed] = values
     return written
 
 
 def write_picture(path: Path, pixels: Pixels, *, like: Picture | None = None) -> None:
-    """Write (H, W, 3) uint8 or uint16, format by extension, whole or not at all.
+    """Write (H, W, 3) uint8 or uint16, as `encode_picture` does, whole or not at all.
 
-    like: whose colour profile, metadata and resolution the file carries, as far as the format can (BMP: resolution
-    only). JPEG is written at quality 95 without colour subsampling, all others lossless. Raises InputError for a
-    format that is unknown, or can't hold the depth, the size or the profile; OSError where the disk fails.
+    Raises InputError as `check_writable` and `encode_picture` do; OSError where the disk fails.
     """
     check_writable(path)
+    data = encode_picture(path, pixels, like=like)
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def encode_picture(path: Path, pixels: Pixels, *, like: Picture | None = None) -> bytes:
+    """The bytes of (H, W, 3) uint8 or uint16 in the format of the path's extension.
+
+    like: whose colour profile, metadata and resolution the file carries, as far as the format can (BMP: resolution
+    only). JPEG is of quality 95 without colour subsampling, all others are lossless. Raises InputError for a
+    format that can't hold the depth, the size or the profile.
+    """
     kind = WRITABLE[path.suffix.lower()]
     kept = like if like is not None else Picture(path, pixels, pixels)
     height, width = pixels.shape[:2]
@@ -167,25 +181,22 @@ def write_picture(path: Path, pixels: Pixels, *, like: Picture | None = None) ->
         raise InputError(f"'{path}' can't hold the target's colour profile; write a .png or .tif")
     pixels = np.ascontiguousarray(pixels)
     if kind == "PNG":
-        data = _png_of(pixels, kept)
-    elif kind == "TIFF":
-        data = _tiff_of(pixels, kept)
-    else:
-        exif = kept.exif
-        if kind == "JPEG" and exif is not None and len(exif) > _LONGEST_JPEG_EXIF:
-            warnings.warn(f"'{path}': the target's metadata are too long for JPEG and were left out", stacklevel=2)
-            exif = None
-        settings: dict[str, dict[str, Any]] = {
-            "JPEG": {"quality": 95, "subsampling": 0},
-            "WEBP": {"lossless": True},
-        }
-        more = settings.get(kind, {})
-        given = {"icc_profile": kept.profile, "exif": exif, "dpi": kept.dpi}
-        stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, kind, **more, **{k: v for k, v in given.items() if v is not None})
-        data = stream.getvalue()
-    with atomic_write(path) as file:
-        file.write(data)
+        return _png_of(pixels, kept)
+    if kind == "TIFF":
+        return _tiff_of(pixels, kept)
+    exif = kept.exif
+    if kind == "JPEG" and exif is not None and len(exif) > _LONGEST_JPEG_EXIF:
+        warnings.warn(f"'{path}': the target's metadata are too long for JPEG and were left out", stacklevel=2)
+        exif = None
+    settings: dict[str, dict[str, Any]] = {
+        "JPEG": {"quality": 95, "subsampling": 0},
+        "WEBP": {"lossless": True},
+    }
+    more = settings.get(kind, {})
+    given = {"icc_profile": kept.profile, "exif": exif, "dpi": kept.dpi}
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind, **more, **{k: v for k, v in given.items() if v is not None})
+    return stream.getvalue()
 
 
 def check_writable(path: Path) -> None:

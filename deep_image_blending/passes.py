@@ -18,9 +18,10 @@ from torch import Tensor
 from deep_image_blending import losses
 from deep_image_blending.backbones import Backbone, default_taps, with_normalisation
 from deep_image_blending.config import Options, PassName, PassOptions
-from deep_image_blending.engine import Evaluation, LoopState, Observer, minimise
+from deep_image_blending.engine import Diverged, Evaluation, LoopState, Observer, minimise
 from deep_image_blending.errors import InputError, RunError
 from deep_image_blending.features import PUBLISHED, Network
+from deep_image_blending.images import Pixels as WrittenPixels
 from deep_image_blending.lbfgs import LBFGS
 from deep_image_blending.objective import (
     NormalisedObjective,
@@ -28,6 +29,7 @@ from deep_image_blending.objective import (
     PublishedFirstPass,
     PublishedSecondPass,
     resample,
+    thrifty_tile,
 )
 from deep_image_blending.poisson import edge_stopping_membrane, guidance_laplacian, solve_poisson
 from deep_image_blending.scene import Float, Scene, Window, as_float
@@ -42,19 +44,34 @@ FIRST_STEP = 8.0
 class PassResult:
     """What a pass made.
 
-    picture: (H, W, 3) float32, the canvas, 0..255. changed: (H, W), where it may differ from the target.
-    status: `budget`, `settled`, `converged` or `stalled`. first, last: weighted terms of the first and of the
-    last evaluation at full resolution.
+    blend: (h, w, 3) float32, 0..255, the part of the scene that `window` shows, to be taken where its mask is
+    above 0. status: `budget`, `settled`, `converged` or `stalled`. first, last: weighted terms of the first and of
+    the last evaluation at full resolution.
     """
 
     name: PassName
-    picture: Float
-    changed: npt.NDArray[np.bool_]
+    scene: Scene
+    window: Window
+    blend: Float
     status: str
     evaluations: int
     seconds: float
     first: Mapping[str, float]
     last: Mapping[str, float]
+
+    @property
+    def picture(self) -> Float:
+        """The whole canvas, (H, W, 3) float32, 0..255."""
+        return self.scene.on_canvas(self.window, self.blend)[0]
+
+    @property
+    def changed(self) -> npt.NDArray[np.bool_]:
+        """(H, W), where the picture may differ from the target."""
+        return self.scene.on_canvas(self.window, self.blend)[1]
+
+    def written(self) -> WrittenPixels:
+        """The whole canvas as a file has it: (H, W, 3) in the target's depth, its own pixels where unmasked."""
+        return self.scene.composed(self.window, self.blend)
 
 
 Phase = Callable[[str], None]
@@ -120,31 +137,42 @@ def first_pass(
     resume: LoopState | None = None,
     prepared: Prepared | None = None,
     phase: Phase = _unsaid,
+    thrifty: bool = False,
 ) -> PassResult:
     """Make the boundary seamless. init_picture: (H, W, 3), 0..255, the start where `options.init` names an image.
 
     prepared: shared with other passes on the scene. phase: told what is being computed before the evaluations.
+    thrifty: evaluate features tile by tile, and twice: slower, in less memory; the result is the same but for
+    rounding.
 
     Raises PassFailed when the loss stays non-finite; it carries the last good picture.
     """
     shared = prepared or Prepared()
-    return _run_pass("first_pass", scene, options, backbone, None, init_picture, observers, resume, shared, phase)
+    return _run_pass(
+        "first_pass", scene, options, backbone, None, init_picture, observers, resume, shared, phase, thrifty
+    )
 
 
 def second_pass(
     scene: Scene,
     options: Options,
     backbone: Backbone,
-    first: Float,
+    first: Float | WrittenPixels,
     *,
     observers: Sequence[Observer] = (),
     resume: LoopState | None = None,
     prepared: Prepared | None = None,
     phase: Phase = _unsaid,
+    thrifty: bool = False,
 ) -> PassResult:
-    """Bring texture and palette to the target's. first: (H, W, 3), 0..255, the frozen first-pass picture."""
+    """Bring texture and palette to the target's.
+
+    first: (H, W, 3), the frozen first-pass picture; uint8, uint16, or float in 0..255.
+    """
     shared = prepared or Prepared()
-    return _run_pass("second_pass", scene, options, backbone, first, None, observers, resume, shared, phase)
+    return _run_pass(
+        "second_pass", scene, options, backbone, first, None, observers, resume, shared, phase, thrifty
+    )
 
 
 def blend_of(record_point: Tensor, window: Window, options: PassOptions) -> Float:
@@ -188,12 +216,13 @@ def _run_pass(
     scene: Scene,
     options: Options,
     backbone: Backbone,
-    first: Float | None,
+    first: Float | WrittenPixels | None,
     init_picture: Float | None,
     observers: Sequence[Observer],
     resume: LoopState | None,
     prepared: Prepared,
     phase: Phase,
+    thrifty: bool,
 ) -> PassResult:
     pass_options = options.of(name)
     device = torch.device(options.device)
@@ -212,7 +241,7 @@ def _run_pass(
     if first is None and options.init == "poisson":
         phase("Poisson start")
     start = _start(window, options, init_picture, prepared) if first is None else None
-    frozen = None if first is None else first[_rows_of(window), _columns_of(window)]
+    frozen = None if first is None else as_float(first[_rows_of(window), _columns_of(window)])
     ends: dict[str, Mapping[str, float]] = {}
 
     def remember(record: Evaluation) -> None:
@@ -228,7 +257,9 @@ def _run_pass(
         factor = level.window.scale // window.scale
         begun = _coarser(frozen if start is None else start, factor)
         phase("target features" + (f" at 1:{level.window.scale}" if level.window.scale > 1 else ""))
-        objective = _objective(name, scene, level.window, pass_options, network, begun, device, prepared)
+        objective = _objective(
+            name, scene, level.window, pass_options, network, begun, device, prepared, tile_of(network, thrifty)
+        )
         base = _image(begun, device)
         if state is None or state.level != index:
             if change is not None:
@@ -248,7 +279,7 @@ def _run_pass(
                 scale=level.window.scale,
                 observers=(remember, *observers),
             )
-        except RunError as error:
+        except Diverged as error:
             blend = _full_size(objective.picture(state.solver.best.detach()), window)
             good = _result(name, scene, window, blend, state, "failed", ends)
             raise PassFailed(str(error), good) from error
@@ -261,6 +292,11 @@ def _run_pass(
     # The published program keeps the iterate after the last update, which nobody evaluates.
     final = state.solver.ask() if state.solver.line_search == "fixed" else state.solver.best
     return _result(name, scene, window, _array(objective.picture(final.detach())), state, status, ends)
+
+
+def tile_of(network: Network, thrifty: bool) -> int:
+    """The side of the tiles in which features are evaluated; 0 is all at once."""
+    return thrifty_tile(network) if thrifty else 0
 
 
 def _full_size(blend: Tensor, window: Window) -> Float:
@@ -279,11 +315,11 @@ def _result(
     status: str,
     ends: Mapping[str, Mapping[str, float]],
 ) -> PassResult:
-    picture, changed = scene.on_canvas(window, blend)
     return PassResult(
         name,
-        picture,
-        changed,
+        scene,
+        window,
+        blend,
         status,
         state.evaluation,
         state.seconds,
@@ -330,15 +366,19 @@ def harmonised(window: Window, membrane: Literal["full", "edges"]) -> Float:
     """
     if membrane == "full":
         return window.source
-    added = edge_stopping_membrane(window.source, window.target, window.mask > 0)
-    return np.asarray((window.source + added).clip(0, 255), np.float32)
+    # Outside the mask it is the target, and the smoothing of the source that finds its edges reaches four pixels.
+    result, part = window.target.copy(), window.around_mask(8)
+    added = edge_stopping_membrane(window.source[part], window.target[part], window.mask[part] > 0)
+    result[part] = (window.source[part] + added).clip(0, 255)
+    return result
 
 
 def poisson_start(window: Window) -> Float:
     """Pérez et al., 2003: the source's Laplacian inside the mask, the target around it; (h, w, 3), 0..255."""
-    region = window.mask > 0
-    solved = solve_poisson(window.target, guidance_laplacian(window.source), region)
-    return np.clip(solved, 0, 255).astype(np.float32)
+    result, part = window.target.copy(), window.around_mask(2)
+    laplacian = guidance_laplacian(window.source[part])
+    result[part] = solve_poisson(window.target[part], laplacian, window.mask[part] > 0).clip(0, 255)
+    return result
 
 
 def _objective(
@@ -349,7 +389,8 @@ def _objective(
     network: Network,
     begun: Float,
     device: torch.device,
-    prepared: Prepared,
+    prepared: Prepared | None = None,
+    tile: int = 0,
 ) -> NormalisedObjective | PublishedFirstPass | PublishedSecondPass:
     style_taps, content_tap = taps_of(options)
     target = _image(window.target, device)
@@ -375,7 +416,7 @@ def _objective(
             style_taps=style_taps,
             content_tap=content_tap,
         )
-    statistics: TargetStatistics = prepared.once(
+    statistics: TargetStatistics = (prepared or Prepared()).once(
         _statistics_key(window, options, style_taps, begun),
         lambda: _target_statistics(scene, window, options, network, style_taps, begun, device),
     )
@@ -391,6 +432,7 @@ def _objective(
         content_tap=content_tap,
         histogram_target=statistics.sorted_values,
         log_totals=statistics.log_totals,
+        tile=tile,
     )
 
 
@@ -451,13 +493,14 @@ def _target_statistics(
 
 
 def _digest(picture: Float) -> str:
-    return hashlib.sha256(picture.tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest()
 
 
 def _whole_target(scene: Scene, window: Window, device: torch.device) -> Tensor:
     """The whole target at the window's scale."""
-    pixels = as_float(scene.target.pixels)
-    return _image(_coarser(pixels, window.scale), device)
+    pixels = _coarser(as_float(scene.target.pixels), window.scale)
+    # As it lies in memory: it is seen tile by tile.
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].to(device)
 
 
 def require_on_canvas(scene: Scene) -> None:

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from deep_image_blending.config import Placement
 from deep_image_blending.errors import InputError
-from deep_image_blending.images import Picture
+from deep_image_blending.images import Picture, Pixels, compose_like
 
 Float = npt.NDArray[np.float32]
 
@@ -34,6 +34,27 @@ class Window:
     left: int
     canvas: tuple[int, int]
     scale: int = 1
+
+    def around_mask(self, margin: int) -> tuple[slice, slice]:
+        """Rows and columns that hold the mask's pixels above 0 with `margin` around them."""
+        bounds = []
+        for axis in (1, 0):
+            found = np.flatnonzero((self.mask > 0).any(axis))
+            bounds.append(slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin))
+        return bounds[0], bounds[1]
+
+    def cut_to_mask(self) -> Window:
+        """A copy of the part that holds the mask's pixels above 0."""
+        part = self.around_mask(0)
+        return Window(
+            self.source[part].copy(),
+            self.mask[part].copy(),
+            self.target[part].copy(),
+            self.top + part[0].start,
+            self.left + part[1].start,
+            self.canvas,
+            self.scale,
+        )
 
     def coarser(self, factor: int) -> Window:
         """The same window with `factor`×`factor` pixels averaged into one; a partial last row or column is cut."""
@@ -120,11 +141,14 @@ class Scene:
         target = as_float(self.target.pixels[top:bottom, left:right])
         return Window(source, mask, target, top, left, self.canvas)
 
-    def paste(self) -> tuple[Float, npt.NDArray[np.bool_]]:
-        """Plain cut-and-paste: (H, W, 3) float32 0..255, and where it differs from the target."""
+    def pasted(self) -> tuple[Window, Float]:
+        """Plain cut-and-paste: the window that it changes, and its pixels (h, w, 3) float32 0..255."""
         window = self.window(0)
-        blend = window.target + (window.source - window.target) * window.mask[..., None]
-        return self.on_canvas(window, blend)
+        return window, window.target + (window.source - window.target) * window.mask[..., None]
+
+    def paste(self) -> tuple[Float, npt.NDArray[np.bool_]]:
+        """The same on the whole canvas: (H, W, 3) float32 0..255, and where it differs from the target."""
+        return self.on_canvas(*self.pasted())
 
     def source_canvas(self) -> Float:
         """The source on the whole canvas, (H, W, 3) float32 0..255."""
@@ -140,10 +164,15 @@ class Scene:
         changed[rows, columns] = window.mask > 0
         return result, changed
 
+    def composed(self, window: Window, blend: Float) -> Pixels:
+        """The canvas with a blended window, (H, W, 3) as a file has it: the target's own pixels where unmasked."""
+        return compose_like(self.target, blend, window.mask > 0, window.top, window.left)
+
 
 def as_float(pixels: npt.NDArray[Any]) -> Float:
     """Pixels of either depth as float32 in 0..255 (exactly invertible)."""
-    return np.asarray(pixels.astype(np.float32) / np.float32(257 if pixels.dtype == np.uint16 else 1))
+    values = pixels.astype(np.float32)
+    return np.divide(values, np.float32(257), out=values) if pixels.dtype == np.uint16 else values
 
 
 def compose_scene(source: Picture, mask: Float | None, target: Picture, placement: Placement) -> Scene:
