@@ -220,7 +220,7 @@ class RegionFeatures:
         self.box = box
         size = (canvas.shape[2], canvas.shape[3])
         self.sizes = self.network.sizes(size)
-        self.boxes = _changed_boxes(self.network, self.sizes, box)
+        self.boxes = changed_boxes(self.network, self.sizes, box)
         self._dtype = next(iter(self.network.parameters.values()))[0].dtype
         self._constants: dict[str, Tensor] = {}
         self._edges: dict[str, list[tuple[Box, Tensor]]] = {}
@@ -376,7 +376,7 @@ def _pool(layer: Layer, value: Tensor, padding: int) -> Tensor:
     return F.avg_pool2d(value, layer.kernel, layer.stride, padding)
 
 
-def _changed_boxes(network: Network, sizes: Mapping[str, tuple[int, int]], box: Box) -> dict[str, Box]:
+def changed_boxes(network: Network, sizes: Mapping[str, tuple[int, int]], box: Box) -> dict[str, Box]:
     """The positions of every activation that can change, aligned to the pooling that follows.
 
     Alignment takes in a row or a column of constant positions where that spares the pooling its padding.

@@ -185,12 +185,14 @@ def blend_of(record_point: Tensor, window: Window, options: PassOptions) -> Floa
 
 def pass_levels(name: PassName, scene: Scene, pass_options: PassOptions, network: Network) -> list[Level]:
     """The resolutions of a pass, coarse to fine, with the share of the evaluations that each gets."""
-    if pass_options.objective == "published" or pass_options.region == "canvas":
-        window = scene.window(None)
-        if name == "second_pass" and pass_options.region == "canvas":
-            window = dataclasses.replace(window, mask=np.ones_like(window.mask))
-    else:
-        window = _surrounded(scene, network)
+    window = scene.window(*surroundings(scene, pass_options, network))
+    if repaints_canvas(name, pass_options):
+        window = dataclasses.replace(window, mask=np.ones_like(window.mask))
+    return [Level(window.coarser(scale), until) for scale, until in schedule(scene, pass_options)]
+
+
+def schedule(scene: Scene, pass_options: PassOptions) -> list[tuple[int, int]]:
+    """The scales of a pass, coarse to fine, and the evaluation at which each ends."""
     top, left, bottom, right = scene.region()
     longer = max(bottom - top, right - left)
     count = pass_options.levels or max(1, min(4, int(math.log2(max(longer, 1) / 128)) + 1))
@@ -200,15 +202,25 @@ def pass_levels(name: PassName, scene: Scene, pass_options: PassOptions, network
         # The finest level gets half of the evaluations, the others share the rest.
         share = pass_options.evaluations // 2 // (count - 1) if i else pass_options.evaluations - spent
         spent += max(1, share)
-        levels.append(Level(window.coarser(2**i), spent))
+        levels.append((2**i, spent))
     return levels
 
 
-def _surrounded(scene: Scene, network: Network) -> Window:
-    """The region with as much of its surroundings as it is large itself: what the style can be taken from."""
+def repaints_canvas(name: PassName, pass_options: PassOptions) -> bool:
+    """Whether every pixel of the canvas is optimised and may change."""
+    return name == "second_pass" and pass_options.region == "canvas"
+
+
+def surroundings(scene: Scene, pass_options: PassOptions, network: Network) -> tuple[int | None, int]:
+    """The margin and the alignment of a pass's window; a margin of None is the whole canvas.
+
+    The region has as much of its surroundings as it is large itself: what the style can be taken from.
+    """
+    if pass_options.objective == "published" or pass_options.region == "canvas":
+        return None, 1
     top, left, bottom, right = scene.region()
     margin = max(128, bottom - top, right - left, network.reach())
-    return scene.window(margin, 16 * max(network.strides().values()))
+    return margin, 16 * max(network.strides().values())
 
 
 def _run_pass(

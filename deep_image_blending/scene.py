@@ -112,24 +112,33 @@ class Scene:
         columns = slice(left - self.left, max(left, right) - self.left)
         return self.mask[rows, columns], top, left
 
-    def window(self, margin: int | None, align: int = 1) -> Window:
-        """The region with `margin` pixels around it (None: the whole canvas), its corner a multiple of `align`."""
+    def window_box(self, margin: int | None, align: int = 1) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) of the window with that margin."""
         height, width = self.canvas
         if margin is None:
-            box = (0, 0, height, width)
-        else:
-            top, left, bottom, right = self.region()
-            box = (
-                max(0, top - margin) // align * align,
-                max(0, left - margin) // align * align,
-                min(height, -(-(bottom + margin) // align) * align),
-                min(width, -(-(right + margin) // align) * align),
-            )
+            return 0, 0, height, width
+        top, left, bottom, right = self.region()
+        return (
+            max(0, top - margin) // align * align,
+            max(0, left - margin) // align * align,
+            min(height, -(-(bottom + margin) // align) * align),
+            min(width, -(-(right + margin) // align) * align),
+        )
+
+    def window(self, margin: int | None, align: int = 1) -> Window:
+        """The region with `margin` pixels around it (None: the whole canvas), its corner a multiple of `align`."""
+        box = self.window_box(margin, align)
         top, left, bottom, right = box
         # Around its own frame the source goes on with the colour of its edge: no edge arises where it ends.
         rows = np.clip(np.arange(top, bottom) - self.top, 0, self.source.shape[0] - 1)
         columns = np.clip(np.arange(left, right) - self.left, 0, self.source.shape[1] - 1)
         source = self.source[np.ix_(rows, columns)]
+        target = as_float(self.target.pixels[top:bottom, left:right])
+        return Window(source, self.mask_in(box), target, top, left, self.canvas)
+
+    def mask_in(self, box: tuple[int, int, int, int]) -> Float:
+        """The mask on a box (top, left, bottom, right) of the canvas, (h, w)."""
+        top, left, bottom, right = box
         mask = np.zeros((bottom - top, right - left), np.float32)
         part, part_top, part_left = self.canvas_mask_crop()
         r0, c0 = max(top, part_top), max(left, part_left)
@@ -138,8 +147,7 @@ class Scene:
             mask[r0 - top : r1 - top, c0 - left : c1 - left] = part[
                 r0 - part_top : r1 - part_top, c0 - part_left : c1 - part_left
             ]
-        target = as_float(self.target.pixels[top:bottom, left:right])
-        return Window(source, mask, target, top, left, self.canvas)
+        return mask
 
     def pasted(self) -> tuple[Window, Float]:
         """Plain cut-and-paste: the window that it changes, and its pixels (h, w, 3) float32 0..255."""
