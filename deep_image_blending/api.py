@@ -18,7 +18,7 @@ from deep_image_blending.backbones import Backbone
 from deep_image_blending.config import Options, PassName, PassOptions, Placement, Weights, preset
 from deep_image_blending.download import fetch
 from deep_image_blending.engine import Observer
-from deep_image_blending.errors import InputError
+from deep_image_blending.errors import InputError, suggestion
 from deep_image_blending.images import Picture, load_mask, load_picture
 from deep_image_blending.scene import Float, Scene, as_float
 
@@ -187,7 +187,8 @@ def _resolved(
     fields = {field.name for field in dataclasses.fields(PassOptions)} - {"weights"}
     unknown = sorted(set(options) - own - weights - fields)
     if unknown:
-        raise InputError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(own | weights | fields))}")
+        known = sorted(own | weights | fields)
+        raise InputError(f"unknown option {unknown[0]!r}; {suggestion(unknown[0], known)}")
     for position, pass_name in enumerate(pipeline.PASSES):
         if pass_name not in which:
             continue

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from deep_image_blending import embedded
-from deep_image_blending.errors import InputError
+from deep_image_blending.errors import InputError, suggestion
 from deep_image_blending.features import IMAGENET, Layer, Network, Normalisation
 from deep_image_blending.files import sha256_of
 
@@ -61,7 +61,7 @@ def load_backbone(
     Raises InputError for an unknown backbone or layer, and for weights that can't be had or don't fit.
     """
     if name not in BACKBONES:
-        raise InputError(f"unknown backbone {name!r}; choose one of {', '.join(BACKBONES)}")
+        raise InputError(f"unknown backbone {name!r}; {suggestion(name, BACKBONES)}")
     if name in ("embedded", "random"):
         if weights is not None:
             raise InputError(f"--weights {str(weights)!r} does not go with backbone {name}, which brings its own")
@@ -73,7 +73,7 @@ def load_backbone(
     known = [layer.output for layer in layers if not layer.output.startswith(".")]
     for tap in taps:
         if tap not in known:
-            raise InputError(f"backbone {name} has no layer {tap!r}; it has {', '.join(known)}")
+            raise InputError(f"backbone {name} has no layer {tap!r}; {suggestion(tap, known)}")
     path = weights if weights is not None else _pretrained(name, download)
     state = read_state_dict(path)
     skeleton = Network(name, layers, {out: (torch.empty(0),) * 2 for out in convolutions}, IMAGENET).truncated(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deep_image_blending.errors import InputError
+from deep_image_blending.errors import InputError, suggestion
 
 PassName = Literal["first_pass", "second_pass"]
 PASSES: tuple[PassName, ...] = ("first_pass", "second_pass")
@@ -253,8 +253,4 @@ def preset(name: str) -> Options:
     """The options of a preset. Raises InputError, with a suggestion, for a name that is none."""
     if name in PRESETS:
         return PRESETS[name]
-    import difflib
-
-    close = difflib.get_close_matches(name, PRESETS, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(PRESETS)}"
-    raise InputError(f"unknown preset {name!r}; {hint}")
+    raise InputError(f"unknown preset {name!r}; {suggestion(name, PRESETS)}")

@@ -1,5 +1,10 @@
 """What can go wrong, in words for the person at the terminal."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
 
 class BlendError(Exception):
     """A failure whose message names what was wrong, where, and what would be right."""
@@ -15,3 +20,26 @@ class InputError(BlendError):
 
 class RunError(BlendError):
     """A run that had started and could not finish; earlier files are intact."""
+
+
+class Stopped(BlendError):
+    """The user ended the run, which can be continued."""
+
+    exit_code = 130
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocator gave up. PyTorch has a class for it on CUDA devices alone."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))
+
+
+def suggestion(given: str, choices: Collection[str]) -> str:
+    """`did you mean 'natural'?`, or, where nothing is near, what there is to choose from."""
+    close = difflib.get_close_matches(given.lower(), choices, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(choices)}"
+
+
+def require_one_of(what: str, given: str, choices: Collection[str]) -> None:
+    """Raise InputError, with a suggestion, for what is not among the choices."""
+    if given not in choices:
+        raise InputError(f"{what} {given!r} is not there; {suggestion(given, choices)}")
