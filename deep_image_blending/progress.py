@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.spinner import Spinner
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -25,6 +35,9 @@ class Watcher(Protocol):
     def __enter__(self) -> Watcher: ...
     def __exit__(self, *_: object) -> None: ...
     def __call__(self, record: Evaluation) -> None: ...
+    def phase(self, what: str) -> None:
+        """Say what is being prepared, such as the Poisson start, until the next evaluation."""
+        ...
 
 
 class Silent:
@@ -37,6 +50,9 @@ class Silent:
         return None
 
     def __call__(self, record: Evaluation) -> None:
+        return None
+
+    def phase(self, what: str) -> None:
         return None
 
 
@@ -65,6 +81,9 @@ class PlainLines:
             soft_wrap=True,
         )
 
+    def phase(self, what: str) -> None:
+        self.console.print(f"{self.title}: {what}", highlight=False, soft_wrap=True)
+
 
 class LiveTable:
     """A table of sampled evaluations with the latest row always in sight."""
@@ -72,6 +91,7 @@ class LiveTable:
     def __init__(self, console: Console, title: str) -> None:
         self.title = title
         self.sampled: list[Evaluation] = []
+        self.rows: list[Evaluation] = []
         self.next = 1
         self.live = Live(console=console, refresh_per_second=8, transient=False)
 
@@ -80,14 +100,20 @@ class LiveTable:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.rows:
+            self.live.update(loss_table(self.title, self.rows))
         self.live.stop()
 
     def __call__(self, record: Evaluation) -> None:
-        rows = [*self.sampled, record]
-        self.live.update(loss_table(self.title, rows))
+        self.rows = [*self.sampled, record]
+        self.live.update(loss_table(self.title, self.rows))
         if record.index >= self.next:
             self.next = sampled_after(record.index, record.budget)
-            self.sampled = rows
+            self.sampled = self.rows
+
+    def phase(self, what: str) -> None:
+        waiting = Spinner("dots", text=f"{self.title}: {what}")
+        self.live.update(Group(loss_table(self.title, self.rows), waiting) if self.rows else waiting)
 
 
 def loss_table(title: str, rows: list[Evaluation]) -> Table:
@@ -130,22 +156,80 @@ def watcher(console: Console, style: Style, title: str) -> Watcher:
     return LiveTable(console, title) if style == "live" else PlainLines(console, title)
 
 
+Update = Callable[[int, int | None], None]
+"""Called with what is done, and with what there is in all where that is known."""
+
+
 @contextmanager
-def download_bar(console: Console, style: Style, name: str) -> Iterator[object]:
-    """A progress bar for a download; yields `update(done, total)`."""
-    if style != "live":
-        yield lambda done, total: None
+def stage(console: Console, style: Style, what: str) -> Iterator[None]:
+    """Something of unknown length: a spinner in a terminal, one line in a pipe."""
+    if style == "live":
+        with console.status(what):
+            yield
         return
-    columns = (
-        TextColumn(name),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(name)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    if style == "plain":
+        console.print(what, highlight=False, soft_wrap=True)
+    yield
+
+
+@contextmanager
+def steps_bar(console: Console, style: Style, what: str) -> Iterator[Update]:
+    """Something of countable steps, such as frames: a bar in a terminal, a line a quarter in a pipe."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with _bar(console, style, what, columns, str) as update:
+        yield update
+
+
+@contextmanager
+def study_bar(console: Console, style: Style) -> Iterator[Callable[[str, int, int], None]]:
+    """Several things one after another; yields `update(what, done, total)`. A pipe gets a line for each."""
+    if style == "live":
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("", total=None)
+            yield lambda what, done, total: progress.update(
+                task, description=what, completed=done, total=total or None
+            )
+        return
+    last = ""
+
+    def line(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if style == "plain" and what != last:
+            last = what
+            share = f" ({100 * done // total} %)" if total else ""
+            console.print(f"{what}{share}", highlight=False, soft_wrap=True)
+
+    yield line
+
+
+@contextmanager
+def download_bar(console: Console, style: Style, name: str) -> Iterator[Update]:
+    """A download, in bytes: a bar in a terminal, a line a quarter in a pipe."""
+    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with _bar(console, style, name, columns, lambda size: f"{size / 2**20:.1f} MiB") as update:
+        yield update
+
+
+@contextmanager
+def _bar(
+    console: Console, style: Style, what: str, columns: tuple[ProgressColumn, ...], said: Callable[[int], str]
+) -> Iterator[Update]:
+    if style == "live":
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task(what, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+        return
+    quarters = 0
+
+    def line(done: int, total: int | None) -> None:
+        nonlocal quarters
+        reached = 4 * done // total if total else 0
+        if style == "plain" and reached > quarters:
+            quarters = reached
+            console.print(f"{what} {said(done)} of {said(total or done)}", highlight=False, soft_wrap=True)
+
+    yield line
 
 
 def summary(console: Console, entries: Mapping[str, str]) -> None:
