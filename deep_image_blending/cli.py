@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deep_image_blending import __version__
-from deep_image_blending.errors import BlendError, InputError
+from deep_image_blending.errors import BlendError, InputError, is_out_of_memory, require_one_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -451,12 +451,18 @@ def _doctor() -> None:
 def make_video(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     fps: Annotated[float, typer.Option(min=0.1, max=240, help="Frames per second.")] = 12.0,
-    layout: Annotated[str, typer.Option(help="blend, or side-by-side (paste | blend).")] = "blend",
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=600, help="How long the passes take, between the stills at either end.")
+    ] = 6.0,
+    layout: Annotated[
+        str,
+        typer.Option(help="blend, side-by-side (paste | blend), curve (losses below) or side-by-side-curve."),
+    ] = "blend",
     format: Annotated[str, typer.Option(help="mp4, gif or webp.")] = "mp4",
     output_file: Annotated[Path | None, typer.Option(help="Default: blend.FORMAT in the run.")] = None,
     quiet: Annotated[bool, typer.Option(help="Print errors alone.")] = False,
 ) -> None:
-    """A video of what the passes saved, long after the run.
+    """A video of what the passes saved, long after the run, at equal perceived change.
 
     Example:  blend make-video results/cat --fps 15 --layout side-by-side --format gif
     """
@@ -464,8 +470,13 @@ def make_video(
     from deep_image_blending.video import make_video as encode
 
     console = _console(quiet)
-    with RunDirectory.open(run, write=False) as opened:
-        path, frames = encode(opened, fps=fps, layout=layout, format=format, output=output_file)
+    with (
+        RunDirectory.open(run, write=False) as opened,
+        steps_bar(console, _style(SimpleNamespace(quiet=quiet, plain=plain), console), "frame") as progress,
+    ):
+        path, frames = encode(
+            opened, fps=fps, seconds=seconds, layout=layout, format=format, output=output_file, progress=progress
+        )
     console.print(f"{path}: {frames} frames at {fps:g} a second", highlight=False, soft_wrap=True)
 
 
@@ -545,12 +556,14 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _usage_error(error: Exception) -> int:
+    plain: Annotated[bool, typer.Option(help="Plain lines in place of a bar.")] = False,
     """The exit code of what the parser raised, with one line; anything else is a fault of ours, and rises."""
     code = getattr(error, "exit_code", None)
     if code is None:
         if type(error).__name__ == "Abort":
             return 130
         raise error
+    from deep_image_blending.progress import steps_bar
     if hasattr(error, "format_message"):
         message = " ".join(str(error.format_message()).split())
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -684,8 +697,8 @@ def _pass_changes(
         ("style_from", ("whole", "surroundings", "similar")),
         ("statistics", ("gram", "covariance")),
     ):
-        if changes.get(option, choices[0]) not in choices:
-            raise InputError(f"--{option.replace('_', '-')} {changes[option]!r}: choose {', '.join(choices)}")
+        if option in changes:
+            require_one_of(f"--{option.replace('_', '-')}", changes[option], choices)
     if given.backbone != "auto":
         changes["backbone"] = given.backbone
         if given.backbone != current.backbone:
@@ -694,8 +707,6 @@ def _pass_changes(
             changes.setdefault("content_layer", None)
     if first and given.membrane is not None:
         changes["membrane"] = given.membrane
-        if given.membrane not in ("full", "edges"):
-            raise InputError(f"--membrane {given.membrane!r}: choose full or edges")
     if not first:
         if given.canvas is not None:
             changes["region"] = "canvas" if given.canvas else "mask"
@@ -740,7 +751,7 @@ def _passes(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
         pipeline.begin_run(run, inputs, scene, options, decisions)
         _execute(run, scene, options, loaded, passes, given, console, init_picture=init_picture)
         if save_video:
-            _save_video(run, console)
+            _save_video(run, given, console)
 
 
 def _demo_unless_given(given: SimpleNamespace) -> str | None:
@@ -794,6 +805,7 @@ def _resume(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
         _refuse_changes(stored, asked, run.path)
         inputs = pipeline.inputs_of(run)
         for name in ("source", "mask", "target"):
+        require_one_of("--membrane", given.membrane, ("full", "edges"))
             path = getattr(given, f"{name}_file")
             known = run.manifest["inputs"].get(name, {}).get("path")
             if path is not None and str(path.absolute()) != known:
@@ -818,7 +830,7 @@ def _resume(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
             resume=True,
         )
         if save_video:
-            _save_video(run, console)
+            _save_video(run, given, console)
 
 
 def _again(path: Path, given: SimpleNamespace) -> None:
@@ -848,7 +860,7 @@ def _again(path: Path, given: SimpleNamespace) -> None:
             say(f"the earlier second pass is kept as {kept.name}")
         _execute(run, scene, options, loaded, ("second_pass",), given, console, first=first)
         if _flag("--save-video", given.save_video):
-            _save_video(run, console)
+            _save_video(run, given, console)
 
 
 def _second_from_file(given: SimpleNamespace) -> None:
@@ -875,7 +887,7 @@ def _second_from_file(given: SimpleNamespace) -> None:
         run.update_pass("first_pass", status="done", ended="given", file=str(given.first_pass_file))
         _execute(run, scene, options, loaded, ("second_pass",), given, console, first=first)
         if _flag("--save-video", given.save_video):
-            _save_video(run, console)
+            _save_video(run, given, console)
 
 
 def _load(
@@ -892,7 +904,7 @@ def _load(
     def download(url: str, path: Path) -> None:
         say(f"downloading {path.name}")
         with download_bar(console, _style(given, console), path.name) as update:
-            fetch(url, path, update)  # type: ignore[arg-type]
+            fetch(url, path, update)
 
     options, loaded = pipeline.load_backbones(
         options, passes, asked=given.backbone, weights=given.weights, download=download, say=say
@@ -1031,10 +1043,12 @@ def _init_picture(options: Options, canvas: tuple[int, int]) -> Any:
     return picture
 
 
-def _save_video(run: RunDirectory, console: Console) -> None:
+def _save_video(run: RunDirectory, given: SimpleNamespace, console: Console) -> None:
+    from deep_image_blending.progress import steps_bar
     from deep_image_blending.video import make_video as encode
 
-    path, frames = encode(run)
+    with steps_bar(console, _style(given, console), "frame") as progress:
+        path, frames = encode(run, progress=progress)
     console.print(f"{path}: {frames} frames", highlight=False, soft_wrap=True)
 
 

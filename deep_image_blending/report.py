@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -18,7 +17,8 @@ from scipy import ndimage
 
 from deep_image_blending import pipeline
 from deep_image_blending.compare import Box, Pixels, as_bytes, fitted, run_pictures, with_margin
-from deep_image_blending.config import PASSES, TERMS, Options
+from deep_image_blending.config import PASSES, Options
+from deep_image_blending.curves import curves_svg
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write
 from deep_image_blending.passes import poisson_start
@@ -28,14 +28,6 @@ from deep_image_blending.scene import Scene
 
 LONGEST = 2048
 """Longer side of a picture on the page; larger ones are scaled down."""
-COLOURS = {
-    "total": "#1f2328",
-    "gradient": "#1f77b4",
-    "style": "#d9480f",
-    "content": "#2b8a3e",
-    "histogram": "#9c36b5",
-    "tv": "#868e96",
-}
 
 
 @dataclass(frozen=True)
@@ -246,41 +238,7 @@ def _losses(run: RunDirectory) -> str:
     tables = [(name, rows) for name in PASSES if len(rows := run.read_losses(name)) > 1]
     if not tables:
         return ""
-    return f'<h2>Losses</h2><div class="plot">{loss_curves(tables)}</div>'
-
-
-def loss_curves(tables: Sequence[tuple[str, Sequence[Mapping[str, float]]]]) -> str:
-    """Weighted terms over evaluations, logarithmic, one diagram a pass: an SVG element to stand inside HTML."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "losses", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(8.4, 2.9), layout="constrained")
-        figure.patch.set_alpha(0)
-        for axes, (name, rows) in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables, strict=True):
-            highest = max(row["total"] for row in rows)
-            for term in ("total", *TERMS):
-                points = [(row["evaluation"], row[term]) for row in rows if row.get(term, 0) > 0]
-                if points:
-                    width = 1.8 if term == "total" else 1.2
-                    axes.plot(*zip(*points, strict=True), label=term, color=COLOURS[term], linewidth=width)
-            axes.set_yscale("log")
-            if highest > 0:
-                axes.set_ylim(bottom=max(axes.get_ylim()[0], highest * 1e-4))
-            axes.set_title(name.replace("_", " "), loc="left", fontsize=10)
-            axes.set_xlabel("evaluation")
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.grid(color="#e9ecef", linewidth=0.7)
-            axes.legend(frameon=False, fontsize=8)
-        text = io.StringIO()
-        figure.set_canvas(FigureCanvasSVG(figure))
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    # Inside HTML the namespaces are known, and fixed sizes in points would not scale with the page.
-    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
-    return re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"([^>]*?) (?:width|height)="[^"]*"', r"\1\2", svg, count=1)
+    return f'<h2>Losses</h2><div class="plot">{curves_svg(tables)}</div>'
 
 
 def _measures(stored: Any) -> str:
