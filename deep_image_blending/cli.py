@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, SimpleNamespace
@@ -356,6 +356,73 @@ def _compare(
     _console(False).print(str(output_file), highlight=False, soft_wrap=True)
 
 
+@_command(
+    *(name for name in _BOTH if name not in ("save_video", "resume", "checkpoint_every")),
+    name="ablation",
+    rich_help_panel="Look",
+)
+def _ablation(
+    output_file: Annotated[Path, typer.Option(help="Sheet to write.")] = Path("ablation.png"),
+    crop: Annotated[bool, typer.Option(help="Show the object alone.")] = False,
+    columns: Annotated[int | None, typer.Option(min=1, help="Pictures in a row.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="The measures as JSON in place of a table.")] = False,
+    *,
+    given: SimpleNamespace,
+) -> None:
+    """One loss left out at a time, with paste, Poisson cloning and another start, on one labelled sheet.
+
+    With --output-dir each blend is kept there as a run in its own subdirectory.
+
+    Example:  blend ablation --source-file cat.png --mask-file cat_mask.png --target-file sofa.jpg --crop
+    """
+    import contextlib
+    import tempfile
+
+    from deep_image_blending import ablation, pipeline
+    from deep_image_blending.images import check_writable, write_picture
+    from deep_image_blending.progress import study_bar
+    from deep_image_blending.runs import require_free
+
+    check_writable(output_file)
+    _demo_unless_given(given)
+    options = resolve_options(given, pipeline.PASSES)
+    if given.output_dir is not None:
+        for variant in ablation.variants(options):
+            require_free(given.output_dir / variant.folder, force=given.force)
+    console = _console(given.quiet)
+    say = _sayer(console)
+    inputs = pipeline.read_inputs(given.source_file, given.mask_file, given.target_file, given.max_pixels)
+    scene = pipeline.scene_of(inputs, options, say)
+    init_picture = _init_picture(options, scene.canvas)
+    _threads(given.threads)
+    options, loaded = _load(options, pipeline.PASSES, given, say, console)
+    with contextlib.ExitStack() as stack:
+        folder = given.output_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        tell = stack.enter_context(study_bar(console, _style(given, console)))
+        asked_to_stop = stack.enter_context(_interruptible())
+        try:
+            rows = list(
+                ablation.study(
+                    scene,
+                    inputs,
+                    options,
+                    loaded,
+                    folder,
+                    init_picture=init_picture,
+                    force=given.force,
+                    tell=tell,
+                    interrupted=asked_to_stop,
+                )
+            )
+        except (pipeline.Interrupted, KeyboardInterrupt):
+            kept = f"; what is finished is in '{given.output_dir}'" if given.output_dir is not None else ""
+            _complain(f"stopped{kept}")
+            raise typer.Exit(130) from None
+    write_picture(output_file, ablation.sheet(scene, rows, crop=crop, columns=columns))
+    _print_measures({row.label: row.measures for row in rows}, json)
+    console.print(str(output_file), highlight=False, soft_wrap=True)
+
+
 @_command(*_PICTURES, *_PLACING, "weights", name="evaluate", rich_help_panel="Look")
 def _evaluate(
     paths: Annotated[
@@ -373,7 +440,7 @@ def _evaluate(
     from deep_image_blending import pipeline
     from deep_image_blending.config import Options, Placement
     from deep_image_blending.images import load_picture
-    from deep_image_blending.metrics import MEASURES, evaluate_scene
+    from deep_image_blending.metrics import evaluate_scene
     from deep_image_blending.runs import RunDirectory
     from deep_image_blending.scene import as_float
 
@@ -396,6 +463,15 @@ def _evaluate(
             raise InputError(f"'{picture}' has not the size of its canvas, {scene.canvas[1]}x{scene.canvas[0]}")
         backbone = None if features == "none" else features
         found[str(path)] = evaluate_scene(scene, pixels, backbone=backbone, weights=given.weights)
+    _print_measures(found, json)
+
+
+_WIDE = 130
+"""Columns of text that a row of every measure takes; a narrower terminal breaks the lines."""
+
+
+def _print_measures(found: Mapping[str, Mapping[str, float]], json: bool) -> None:
+    """Measures by picture, on standard output: a row for each measure, or, of many pictures, for each picture."""
     if json:
         import json as encoder
 
@@ -403,11 +479,26 @@ def _evaluate(
         return
     from rich.table import Table
 
-    table = Table("measure", *found, "better", "meaning")
-    for name, (meaning, better) in MEASURES.items():
-        values = [f"{measures[name]:.4g}" if name in measures else "" for measures in found.values()]
-        table.add_row(name, *values, better, meaning)
-    _console(False, stderr=False).print(table)
+    from deep_image_blending.metrics import MEASURES
+
+    def values(name: str) -> list[str]:
+        return [f"{measures[name]:.4g}" if name in measures else "" for measures in found.values()]
+
+    if len(found) <= 4:
+        table = Table("measure", *found, "better", "meaning")
+        for name, (meaning, better) in MEASURES.items():
+            table.add_row(name, *values(name), better, meaning)
+    else:
+        # The best of many is found by looking down a column.
+        table = Table("", box=None, pad_edge=False)
+        for name, measure in MEASURES.items():
+            table.add_column(f"{name.replace('_', chr(10))}\n{measure.better}", justify="right", no_wrap=True)
+        for label, *row in zip(found, *(values(name) for name in MEASURES), strict=True):
+            table.add_row(label, *row)
+    console = _console(False, stderr=False)
+    if len(found) > 4:
+        console.width = max(console.width, _WIDE)
+    console.print(table, soft_wrap=True)
 
 
 @app.command("report", rich_help_panel="Look")
@@ -460,12 +551,14 @@ def make_video(
     ] = "blend",
     format: Annotated[str, typer.Option(help="mp4, gif or webp.")] = "mp4",
     output_file: Annotated[Path | None, typer.Option(help="Default: blend.FORMAT in the run.")] = None,
+    plain: Annotated[bool, typer.Option(help="Plain lines in place of a bar.")] = False,
     quiet: Annotated[bool, typer.Option(help="Print errors alone.")] = False,
 ) -> None:
     """A video of what the passes saved, long after the run, at equal perceived change.
 
     Example:  blend make-video results/cat --fps 15 --layout side-by-side --format gif
     """
+    from deep_image_blending.progress import steps_bar
     from deep_image_blending.runs import RunDirectory
     from deep_image_blending.video import make_video as encode
 
@@ -529,6 +622,8 @@ def _main_options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    # A run that is told to end is interrupted as by Ctrl-C, at any moment of it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -544,26 +639,32 @@ def run_command(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return 130
-    except MemoryError:
-        _complain("not enough memory; give smaller --ss and --ts")
-        return 1
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
         return 1
+    except OSError as error:
+        named = f"'{error.filename}': " if error.filename is not None else ""
+        _complain(
+            f"{named}{error.strerror or type(error).__name__}; check the path, its permissions and free space"
+        )
+        return 1
     except Exception as error:
+        if is_out_of_memory(error):
+            _complain("not enough memory; free some, or give smaller --ss and --ts")
+            return 1
         return _usage_error(error)
     return code if isinstance(code, int) else 0
 
 
 def _usage_error(error: Exception) -> int:
-    plain: Annotated[bool, typer.Option(help="Plain lines in place of a bar.")] = False,
     """The exit code of what the parser raised, with one line; anything else is a fault of ours, and rises."""
     code = getattr(error, "exit_code", None)
     if code is None:
         if type(error).__name__ == "Abort":
+            # The parser's word for KeyboardInterrupt.
+            _complain("interrupted")
             return 130
         raise error
-    from deep_image_blending.progress import steps_bar
     if hasattr(error, "format_message"):
         message = " ".join(str(error.format_message()).split())
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -706,6 +807,7 @@ def _pass_changes(
             changes.setdefault("style_layers", None)
             changes.setdefault("content_layer", None)
     if first and given.membrane is not None:
+        require_one_of("--membrane", given.membrane, ("full", "edges"))
         changes["membrane"] = given.membrane
     if not first:
         if given.canvas is not None:
@@ -805,7 +907,6 @@ def _resume(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
         _refuse_changes(stored, asked, run.path)
         inputs = pipeline.inputs_of(run)
         for name in ("source", "mask", "target"):
-        require_one_of("--membrane", given.membrane, ("full", "edges"))
             path = getattr(given, f"{name}_file")
             known = run.manifest["inputs"].get(name, {}).get("path")
             if path is not None and str(path.absolute()) != known:
@@ -932,41 +1033,45 @@ def _execute(
     from deep_image_blending.progress import summary, watcher
 
     lines: dict[str, str] = {}
-    for name in passes:
-        title = name.replace("_", " ")
-        with _interruptible() as asked_to_stop:
-            try:
-                with watcher(console, _style(given, console), title.capitalize()) as watch:
-                    result = pipeline.execute(
-                        run,
-                        scene,
-                        options,
-                        loaded,
-                        name,
-                        init_picture=init_picture,
-                        first=first,
-                        observers=(watch,),
-                        resume=resume,
-                        checkpoint_every=given.checkpoint_every,
-                        interrupted=asked_to_stop,
+    try:
+        for name in passes:
+            title = name.replace("_", " ")
+            with _interruptible() as asked_to_stop:
+                try:
+                    with watcher(console, _style(given, console), title.capitalize()) as watch:
+                        result = pipeline.execute(
+                            run,
+                            scene,
+                            options,
+                            loaded,
+                            name,
+                            init_picture=init_picture,
+                            first=first,
+                            observers=(watch,),
+                            resume=resume,
+                            checkpoint_every=given.checkpoint_every,
+                            interrupted=asked_to_stop,
+                            phase=watch.phase,
+                        )
+                except pipeline.Interrupted:
+                    _complain(
+                        f"stopped, checkpoint written; continue with: {_continuing(run.path, passes, given)}"
                     )
-            except pipeline.Interrupted:
-                _complain(f"stopped, checkpoint written; continue with: {_continuing(run.path, passes, given)}")
-                raise typer.Exit(130) from None
-            except KeyboardInterrupt:
-                _complain(f"stopped at once; continue with: {_continuing(run.path, passes, given)}")
-                raise typer.Exit(130) from None
-            if asked_to_stop() and name != passes[-1]:
-                _complain(f"stopped after the {title}; continue with: {_continuing(run.path, passes, given)}")
-                raise typer.Exit(130)
-        changes = "  ".join(
-            f"{term} {value:.4g} → {result.last.get(term, value):.4g}" for term, value in result.first.items()
-        )
-        ended = "" if result.status == "budget" else f" ({result.status} early)"
-        lines[title] = f"{run.picture_path(name)}"
-        lines[f"  {title} losses"] = (
-            f"{changes}  in {result.evaluations} evaluations{ended}, {result.seconds:.1f} s"
-        )
+                    raise typer.Exit(130) from None
+                if asked_to_stop() and name != passes[-1]:
+                    _complain(f"stopped after the {title}; continue with: {_continuing(run.path, passes, given)}")
+                    raise typer.Exit(130)
+            changes = "  ".join(
+                f"{term} {value:.4g} → {result.last.get(term, value):.4g}" for term, value in result.first.items()
+            )
+            ended = "" if result.status == "budget" else f" ({result.status} early)"
+            lines[title] = f"{run.picture_path(name)}"
+            lines[f"  {title} losses"] = (
+                f"{changes}  in {result.evaluations} evaluations{ended}, {result.seconds:.1f} s"
+            )
+    except KeyboardInterrupt:
+        _complain(f"stopped at once; continue with: {_continuing(run.path, passes, given)}")
+        raise typer.Exit(130) from None
     if lines:
         lines["paste"] = str(run.path / "composite.png")
         lines["run"] = str(run.path)

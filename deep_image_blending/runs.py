@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from deep_image_blending.config import TERMS, PassName
 from deep_image_blending.errors import InputError, RunError
 from deep_image_blending.files import atomic_write
-from deep_image_blending.images import Picture, Pixels, write_picture
+from deep_image_blending.images import Picture, Pixels, encode_picture
 from deep_image_blending.scene import Float
 
 MANIFEST = "run.json"
@@ -121,9 +121,9 @@ class RunDirectory:
         self.write(self.path / MANIFEST, (json.dumps(self.manifest, indent=2) + "\n").encode())
 
     def update_pass(self, name: PassName, more: Mapping[str, Any] | None = None, **entries: Any) -> None:
-        """Set entries of one pass's status, and `more` of the manifest's own, in one write."""
+        """Set entries of one pass's status (None: remove), and `more` of the manifest's own, in one write."""
         passes = dict(self.manifest.get("passes", {}))
-        passes[name] = {**passes.get(name, {}), **entries}
+        passes[name] = {k: v for k, v in {**passes.get(name, {}), **entries}.items() if v is not None}
         self.update(**(more or {}), passes=passes)
 
     def picture_path(self, name: PassName) -> Path:
@@ -193,6 +193,12 @@ class RunDirectory:
     def frames(self, name: PassName) -> list[Path]:
         """The frames of a pass, in order."""
         return _in_order(self.path / "frames", f"{name}.*.jpg")
+
+    def copy_pass(self, name: PassName, donor: RunDirectory) -> None:
+        """Take another run's picture, loss table and frames of a pass."""
+        self._make(self.path / "frames")
+        for path in (donor.picture_path(name), donor.losses_path(name), *donor.frames(name)):
+            self.write(self.path / path.relative_to(donor.path), path.read_bytes())
 
     def save_checkpoint(
         self, name: PassName, tensors: Mapping[str, Any], numbers: Mapping[str, Any], evaluation: int
@@ -276,8 +282,7 @@ class RunDirectory:
 
     def write_picture(self, path: Path, pixels: Pixels, like: Picture) -> None:
         """Write a picture of the run whole. Raises RunError where the disk fails."""
-        with _reporting(path):
-            write_picture(path, pixels, like=like)
+        self.write(path, encode_picture(path, pixels, like=like))
 
 
 def require_free(path: Path, *, force: bool) -> None:
