@@ -57,6 +57,7 @@ _OPTIONS: dict[str, Any] = {
         _option(_INPUT, "The object in white; grey is soft. Default: the source's alpha channel.", "--mask-file"),
     ],
     "target_file": Annotated[Path | None, _option(_INPUT, "Picture to put it into.", "--target-file")],
+    "demo": Annotated[str | None, _option(_INPUT, "A bundled case by its name, in place of pictures.", "--demo")],
     "first_pass_file": Annotated[
         Path | None, _option(_INPUT, "A saved first-pass picture, in place of a run.", "--first-pass-file")
     ],
@@ -237,7 +238,7 @@ def _command(*options: str, **settings: Any) -> Callable[[Callable[..., None]], 
     return decorate
 
 
-_BOTH = (*_PICTURES, *_PLACING, *_HOW, *_LOSSES, *_COMMON, *_FIRST, *_SECOND)
+_BOTH = (*_PICTURES, "demo", *_PLACING, *_HOW, *_LOSSES, *_COMMON, *_FIRST, *_SECOND)
 
 
 def _run(given: SimpleNamespace) -> None:
@@ -254,6 +255,7 @@ _command(*_BOTH, name="blend", hidden=True)(_run)
 
 @_command(
     *_PICTURES,
+    "demo",
     *_PLACING,
     *_HOW,
     *_LOSSES,
@@ -305,7 +307,7 @@ def _second(
         _second_from_file(given)
 
 
-@_command(*_PICTURES, *_PLACING, "quiet", name="preview", rich_help_panel="Look")
+@_command(*_PICTURES, "demo", *_PLACING, "quiet", name="preview", rich_help_panel="Look")
 def _preview(
     output_file: Annotated[Path, typer.Option(help="Picture to write.")] = Path("preview.png"),
     *,
@@ -857,12 +859,15 @@ def _passes(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
 
 
 def _demo_unless_given(given: SimpleNamespace) -> str | None:
-    """Without any picture, the bundled demo's, and its name. Raises InputError where one is missing."""
+    """Without any picture, a bundled demo's, and its name. Raises InputError where one is missing."""
     title = None
-    if given.source_file is None and given.target_file is None and given.mask_file is None:
-        from deep_image_blending.demo import default_demo
+    pictures = [name for name in ("source_file", "mask_file", "target_file") if getattr(given, name) is not None]
+    if given.demo is not None and pictures:
+        raise InputError(f"give either --demo or --{pictures[0].replace('_', '-')}, not both")
+    if not pictures:
+        from deep_image_blending.demo import DEFAULT, demo_named
 
-        demo = default_demo()
+        demo = demo_named(given.demo or DEFAULT)
         title = demo.name
         given.source_file, given.mask_file, given.target_file = demo.source, demo.mask, demo.target
         for name in ("ss", "ts", "x", "y"):

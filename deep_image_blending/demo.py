@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from deep_image_blending.errors import InputError
+from deep_image_blending.errors import InputError, suggestion
 
 DEFAULT = "shuttle"
 
@@ -38,10 +38,12 @@ def demos() -> list[Demo]:
     )
 
 
-def default_demo() -> Demo:
-    """The case that `blend run` does without options."""
-    found = demos()
-    return next((demo for demo in found if demo.name == DEFAULT), found[0])
+def demo_named(name: str = DEFAULT) -> Demo:
+    """A bundled case; without a name, the one that `blend run` does without options. Raises InputError."""
+    found = {demo.name: demo for demo in demos()}
+    if name not in found:
+        raise InputError(f"unknown demo {name!r}; {suggestion(name, found)}")
+    return found[name]
 
 
 def _read(path: Path) -> Demo:

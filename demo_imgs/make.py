@@ -6,27 +6,20 @@ Every sheet is made by the program from the bundled demo cases, with the default
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from deep_image_blending import blend, poisson_blend
+from deep_image_blending.cli import run_command
 from deep_image_blending.config import Placement
 from deep_image_blending.demo import Demo, demos
 
 HERE = Path(__file__).parent
 CELL = 300
 PAINTINGS, PHOTOGRAPHS = ("portrait", "shuttle", "rocket"), ("coffee",)
-LEFT_OUT = {
-    "all losses": {},
-    "no gradient": {"gradient": (0.0, 0.0)},
-    "no style": {"style": (0.0, 0.0)},
-    "no content": {"content": (0.0, 0.0)},
-    "no colour": {"colour": (0.0, 0.0)},
-    "no second pass": None,
-}
+ABLATED = "coffee"
 
 
 def placement(demo: Demo) -> Placement:
@@ -83,12 +76,13 @@ def main() -> None:
     sheet([rows[0][2:4] + rows[0][5:]], HERE / "first_demo.jpg")
     sheet(rows, HERE / "painting_comparison.jpg")
     sheet([comparison(cases[name], more) for name in PHOTOGRAPHS], HERE / "real_comparison.jpg")
-    demo, row = cases["coffee"], []
-    for label, changes in LEFT_OUT.items():
-        place = dataclasses.replace(placement(demo))
-        result = blend(demo.source, demo.mask, demo.target, placement=place, **{**more, **(changes or {})})
-        row.append((label, result.picture if changes is not None else result.first_pass))
-    sheet([row], HERE / "ablation_study.jpg")
+    study = HERE / "ablation_study.png"
+    weights = [] if given.weights is None else ["--weights", str(given.weights)]
+    command = ["ablation", "--demo", ABLATED, "--crop", "--backbone", given.backbone, *weights]
+    if code := run_command([*command, "--output-file", str(study)]):
+        raise SystemExit(code)
+    Image.open(study).convert("RGB").save(study.with_suffix(".jpg"), quality=88, subsampling=0)
+    study.unlink()
 
 
 if __name__ == "__main__":

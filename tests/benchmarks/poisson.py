@@ -31,7 +31,7 @@ from rich.table import Table
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from deep_image_blending.demo import default_demo
+from deep_image_blending.demo import DEFAULT, demos
 from deep_image_blending.poisson import (
     edge_stopping_membrane,
     guidance_laplacian,
@@ -89,7 +89,7 @@ def problem(megapixels: float, shape: str = "inside") -> Problem:
         )
         return np.rint(64 + np.asarray(square, np.float32) / 2)
 
-    demo = default_demo()
+    demo = next(demo for demo in demos() if demo.name == DEFAULT)
     centre = side / 2 if shape == "inside" else 0.0
     y, x = np.mgrid[:side, :side] - centre
     reach = radius if shape == "inside" else 1.5 * radius

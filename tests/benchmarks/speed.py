@@ -24,7 +24,7 @@ from rich.table import Table
 
 from deep_image_blending import config, passes
 from deep_image_blending.backbones import load_backbone, read_state_dict, with_normalisation
-from deep_image_blending.demo import default_demo
+from deep_image_blending.demo import demo_named
 from deep_image_blending.features import IMAGENET, Box, Network, RegionFeatures, whole
 from deep_image_blending.images import load_mask, load_picture
 from deep_image_blending.scene import compose_scene
@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=100, help="of the baseline; a multiple of 20")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    demo = default_demo()
+    demo = demo_named()
     folder = Path("/tmp") if given.json is None else given.json.parent
     files = (
         widened(demo.source, folder, given.size, given.size),
