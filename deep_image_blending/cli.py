@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deep_image_blending import __version__
-from deep_image_blending.errors import BlendError, InputError, is_out_of_memory, require_one_of
+from deep_image_blending.errors import BlendError, InputError, Stopped, is_out_of_memory, require_one_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -310,10 +310,16 @@ def _second(
 @_command(*_PICTURES, "demo", *_PLACING, "quiet", name="preview", rich_help_panel="Look")
 def _preview(
     output_file: Annotated[Path, typer.Option(help="Picture to write.")] = Path("preview.png"),
+    show: Annotated[
+        bool | None,
+        typer.Option("--show/--no-show", help="Show it in the terminal, too. Default: where that is possible."),
+    ] = None,
     *,
     given: SimpleNamespace,
 ) -> None:
     """The placement at once: the paste, the region that will be optimised, and the Poisson solution, side by side.
+
+    Terminals that show pictures (kitty, Ghostty, Konsole, iTerm2, WezTerm, mintty) show it as well.
 
     Example:  blend preview --source-file cat.png --mask-file cat_mask.png --target-file sofa.jpg --x 300 --y 420
     """
@@ -418,8 +424,7 @@ def _ablation(
             )
         except (pipeline.Interrupted, KeyboardInterrupt):
             kept = f"; what is finished is in '{given.output_dir}'" if given.output_dir is not None else ""
-            _complain(f"stopped{kept}")
-            raise typer.Exit(130) from None
+            raise Stopped(f"stopped{kept}") from None
     write_picture(output_file, ablation.sheet(scene, rows, crop=crop, columns=columns))
     _print_measures({row.label: row.measures for row in rows}, json)
     console.print(str(output_file), highlight=False, soft_wrap=True)
@@ -655,6 +660,9 @@ def run_command(arguments: list[str]) -> int:
             _complain("not enough memory; free some, or give smaller --ss and --ts")
             return 1
         return _usage_error(error)
+    if code == 130:
+        # The parser's word for KeyboardInterrupt.
+        _complain("interrupted")
     return code if isinstance(code, int) else 0
 
 
@@ -663,8 +671,6 @@ def _usage_error(error: Exception) -> int:
     code = getattr(error, "exit_code", None)
     if code is None:
         if type(error).__name__ == "Abort":
-            # The parser's word for KeyboardInterrupt.
-            _complain("interrupted")
             return 130
         raise error
     if hasattr(error, "format_message"):
@@ -1059,13 +1065,13 @@ def _execute(
                             phase=watch.phase,
                         )
                 except pipeline.Interrupted:
-                    _complain(
+                    raise Stopped(
                         f"stopped, checkpoint written; continue with: {_continuing(run.path, passes, given)}"
-                    )
-                    raise typer.Exit(130) from None
+                    ) from None
                 if asked_to_stop() and name != passes[-1]:
-                    _complain(f"stopped after the {title}; continue with: {_continuing(run.path, passes, given)}")
-                    raise typer.Exit(130)
+                    raise Stopped(
+                        f"stopped after the {title}; continue with: {_continuing(run.path, passes, given)}"
+                    )
             changes = "  ".join(
                 f"{term} {value:.4g} → {result.last.get(term, value):.4g}" for term, value in result.first.items()
             )
@@ -1075,8 +1081,7 @@ def _execute(
                 f"{changes}  in {result.evaluations} evaluations{ended}, {result.seconds:.1f} s"
             )
     except KeyboardInterrupt:
-        _complain(f"stopped at once; continue with: {_continuing(run.path, passes, given)}")
-        raise typer.Exit(130) from None
+        raise Stopped(f"stopped at once; continue with: {_continuing(run.path, passes, given)}") from None
     if lines:
         lines["paste"] = str(run.path / "composite.png")
         lines["run"] = str(run.path)

@@ -23,6 +23,10 @@ class Minimisable(Protocol):
         ...
 
 
+class Diverged(RunError):
+    """The loss stays non-finite."""
+
+
 @dataclass
 class LoopState:
     """Where a pass stands between two evaluations; with the solver's own state, all that a checkpoint saves.
@@ -77,7 +81,7 @@ def minimise(
     """Evaluate until `until` evaluations are made, the solver ends, or the objective has settled; say which.
 
     Returns `budget`, `settled`, `converged` or `stalled`. A loss that is not finite sends the solver back to its
-    best point once, with a tenth of its step. Raises RunError when that does not help.
+    best point once, with a tenth of its step. Raises Diverged when that does not help.
     """
     solver = state.solver
     while state.evaluation < until:
@@ -94,7 +98,7 @@ def minimise(
         state.seconds += clock() - began
         if solver.status == "diverged":
             if state.restarted or math.isinf(solver.best_loss):
-                raise RunError(
+                raise Diverged(
                     f"the loss was not finite at evaluation {state.evaluation} and a smaller step did not help; "
                     "lower the weights, or choose another --init"
                 )

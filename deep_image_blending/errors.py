@@ -23,7 +23,7 @@ class RunError(BlendError):
 
 
 class Stopped(BlendError):
-    """The user ended the run, which can be continued."""
+    """The user ended what had begun; the message says how to go on."""
 
     exit_code = 130
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,18 @@ def begin_run(run: RunDirectory, inputs: Inputs, scene: Scene, options: Options,
     )
 
 
+@contextmanager
+def _within_memory() -> Iterator[None]:
+    """Where an allocator gives up, RunError says how to go on."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunError("not enough memory; free some and --resume, or give smaller --ss and --ts") from error
+
+
+@_within_memory()
 def execute(
     run: RunDirectory,
     scene: Scene,
@@ -314,10 +327,6 @@ def execute(
     except Interrupted:
         run.update_pass(name, status="interrupted")
         raise
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise RunError("not enough memory; free some and --resume, or give smaller --ss and --ts") from error
     # A resumed pass has seen its last evaluations alone.
     result = dataclasses.replace(result, first=recorder.ends.get("first", {}), last=recorder.ends.get("last", {}))
     pixels = _write_result(run, scene, result)

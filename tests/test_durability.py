@@ -2,233 +2,75 @@
 
 from __future__ import annotations
 
-import csv
+import itertools
 import json
-import multiprocessing
 import os
 import random
-import resource
 import shutil
 import signal
+import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from deep_image_blending.cli import run_command
 from tests.conftest import Case, disc_mask, smooth_picture
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and fork are POSIX")
+if sys.platform == "win32":
+    pytest.skip("signals, limits and forks are POSIX", allow_module_level=True)
 
-STEPS = 20
-TINY = ("--backbone", "random", "--num-steps", str(STEPS), "--checkpoint-every", "0", "--plain")
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "natural": (),
-    "two levels that settle early": ("--levels", "2", "--tolerance", "0.03"),
-    "noise start": ("--init", "noise", "--seed", "3", "--history", "4"),
-    "published": ("--preset", "wacv2020", "--ss", "24", "--ts", "48"),
-}
-
-
-# What happens in the process that is to suffer. Each is a picklable object, called there before the command.
-
-
-@dataclass(frozen=True)
-class KillAtWrite:
-    """SIGKILL at the n-th whole-file write: with half of its bytes written, before, or after the renaming."""
-
-    number: int
-    stage: str
-
-    def __call__(self) -> None:
-        fsync, replace, seen = os.fsync, Path.replace, 0
-
-        def dying_fsync(descriptor: int) -> None:
-            nonlocal seen
-            if os.path.isfile(f"/proc/self/fd/{descriptor}"):  # noqa: PTH113
-                seen += 1
-                if seen == self.number and self.stage == "half":
-                    os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
-                    os.kill(os.getpid(), signal.SIGKILL)
-            fsync(descriptor)
-
-        def dying_replace(path: Path, target: Path) -> Path:
-            if seen == self.number and self.stage == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
-            done = replace(path, target)
-            if seen == self.number and self.stage == "after":
-                os.kill(os.getpid(), signal.SIGKILL)
-            return done
-
-        os.fsync, Path.replace = dying_fsync, dying_replace  # type: ignore[assignment, method-assign]
-
-
-@dataclass(frozen=True)
-class SignalAtWriteOf:
-    """A signal before the n-th write of a file of this name."""
-
-    name: str
-    number: int = 1
-    sent: int = signal.SIGKILL
-
-    def __call__(self) -> None:
-        replace, seen = Path.replace, 0
-
-        def dying(path: Path, target: Path) -> Path:
-            nonlocal seen
-            seen += Path(target).name == self.name
-            if seen == self.number and Path(target).name == self.name:
-                os.kill(os.getpid(), self.sent)
-            return replace(path, target)
-
-        Path.replace = dying  # type: ignore[assignment, method-assign]
-
-
-@dataclass(frozen=True)
-class SignalAt:
-    """A signal when a function of the package is entered for the n-th time."""
-
-    module: str
-    function: str
-    number: int = 1
-    sent: int = signal.SIGINT
-
-    def __call__(self) -> None:
-        owner: Any = sys.modules[f"deep_image_blending.{self.module}"]
-        *holders, name = self.function.split(".")
-        for holder in holders:
-            owner = getattr(owner, holder)
-        plain, seen = getattr(owner, name), 0
-
-        def signalled(*arguments: Any, **named: Any) -> Any:
-            nonlocal seen
-            seen += 1
-            if seen == self.number:
-                os.kill(os.getpid(), self.sent)
-            return plain(*arguments, **named)
-
-        setattr(owner, name, signalled)
-
-
-@dataclass(frozen=True)
-class FileSizeLimit:
-    """No file may grow beyond so many bytes."""
-
-    size: int
-
-    def __call__(self) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.size))
-
-
-@dataclass(frozen=True)
-class AtEvaluation:
-    """Something is done to a folder at the n-th evaluation: `remove`, or `forbid`, as a user who is not root."""
-
-    number: int
-    done: str
-    folder: Path
-
-    def __call__(self) -> None:
-        from deep_image_blending.pipeline import Recorder
-
-        plain = Recorder.__call__
-
-        def changing(recorder: Recorder, record: Any) -> None:
-            if record.index == self.number and recorder.name == "second_pass":
-                if self.done == "remove":
-                    shutil.rmtree(self.folder)
-                else:
-                    for folder in (self.folder, *(path for path in self.folder.iterdir() if path.is_dir())):
-                        folder.chmod(0o555)
-                    if os.geteuid() == 0:
-                        os.seteuid(65534)
-            plain(recorder, record)
-
-        Recorder.__call__ = changing  # type: ignore[method-assign]
-
-
-def _child(arguments: list[str], output: Path, suffering: Callable[[], None] | None) -> None:
-    """One command in this process, its standard output and error in two files."""
-    import torch
-
-    import deep_image_blending.backbones
-    import deep_image_blending.passes
-    import deep_image_blending.pipeline  # noqa: F401
-
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number, name in ((1, "out"), (2, "err")):
-        descriptor = os.open(output.with_suffix(f".{name}"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(descriptor, number)
-    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
-    if suffering is not None:
-        suffering()
-    code = run_command(arguments)
-    sys.stdout.flush()
-    os._exit(code)
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit code, or minus the signal that killed it, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Commands:
-    """Runs commands in processes that a warm one forks: Python and PyTorch are loaded once."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.count, self.kills = folder, 0, 0
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(
-            ["deep_image_blending.pipeline", "deep_image_blending.progress", "tests.test_durability"]
-        )
-
-    def __call__(
-        self, *arguments: str, suffering: Callable[[], None] | None = None, kill_after: float | None = None
-    ) -> Ended:
-        self.count += 1
-        output = self.folder / f"{self.count}"
-        process = self.context.Process(target=_child, args=(list(arguments), output, suffering))
-        process.start()
-        if kill_after is not None:
-            process.join(kill_after)
-            process.kill()
-        process.join(60)
-        assert process.exitcode is not None, f"still running: {arguments}"
-        self.kills += process.exitcode == -signal.SIGKILL
-        printed = [
-            path.read_text() if (path := output.with_suffix(suffix)).exists() else ""
-            for suffix in (".out", ".err")
-        ]
-        ended = Ended(process.exitcode, *printed)
-        assert "Traceback" not in ended.err, ended.err
-        return ended
+from tests.processes import (
+    STEPS,
+    VARIANTS,
+    Commands,
+    Ended,
+    FolderAt,
+    FullAtWriteOf,
+    KillAtWrite,
+    SignalAt,
+    SignalAtWriteOf,
+    StarvedAt,
+    allow,
+    assert_files_whole,
+    assert_same_run,
+    begin,
+    begin_or_resume,
+    passes_of,
+    resume,
+)
 
 
 @pytest.fixture(scope="module")
-def blend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+def blend() -> Iterator[Commands]:
     """`blend ARGUMENTS` in a process of its own, which may be killed."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    yield Commands(tmp_path_factory.mktemp("printed"))
-    if before is None:
-        del os.environ["OMP_NUM_THREADS"]
-    else:
-        os.environ["OMP_NUM_THREADS"] = before
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OMP_NUM_THREADS", "1")
+        yield Commands()
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Case:
+def folder() -> Iterator[Path]:
+    """In memory where that can be: what fsync is for, the loss of power, no test can show."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def path(folder: Path) -> Iterator[Path]:
+    """Where a run is to be."""
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        yield Path(made) / "run"
+
+
+@pytest.fixture(scope="module")
+def pictures(folder: Path) -> Case:
     """A 24x24 source with an elliptic mask, and a 48x48 target."""
-    folder = tmp_path_factory.mktemp("pictures")
     paths = Case(folder / "source.png", folder / "mask.png", folder / "target.png")
     Image.fromarray(smooth_picture(1, 24, 24)).save(paths.source)
     Image.fromarray(disc_mask(24, 24)).save(paths.mask)
@@ -237,12 +79,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 
 @pytest.fixture(scope="module")
-def whole(blend: Commands, pictures: Case, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def whole(blend: Commands, pictures: Case, folder: Path) -> Callable[[str], Path]:
     """The uninterrupted run of a variant, made once."""
-    folder = tmp_path_factory.mktemp("whole")
 
     def made(variant: str) -> Path:
-        path = folder / variant.replace(" ", "-")
+        path = folder / f"whole {variant}"
         if not path.exists():
             assert blend(*begin(pictures, path, variant)).code == 0
         return path
@@ -250,53 +91,22 @@ def whole(blend: Commands, pictures: Case, tmp_path_factory: pytest.TempPathFact
     return made
 
 
-def begin(pictures: Case, path: Path, variant: str = "natural") -> list[str]:
-    return ["run", *pictures.options(), *TINY, *VARIANTS[variant], "--output-dir", str(path)]
+@pytest.fixture
+def natural(whole: Callable[[str], Path]) -> Path:
+    """The uninterrupted run of the default preset."""
+    return whole("natural")
 
 
-def resume(path: Path) -> list[str]:
-    return ["run", "--output-dir", str(path), "--resume", "--checkpoint-every", "0", "--plain"]
+def complaint(ended: Ended, code: int) -> str:
+    """The one line of a command that was quiet but for it."""
+    assert ended.code == code, ended
+    lines = ended.err.splitlines()
+    assert len(lines) == 1, ended.err
+    assert lines[0].startswith("blend: ")
+    return lines[0]
 
 
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open() as stream:
-        rows = list(csv.DictReader(stream))
-    for row in rows:
-        del row["seconds"]
-    return rows
-
-
-def ended(path: Path) -> dict[str, Any]:
-    """What the manifest says of both passes, but for the time that they took."""
-    passes = json.loads((path / "run.json").read_text())["passes"]
-    return {
-        name: {k: v for k, v in entry.items() if k not in ("seconds", "pid")} for name, entry in passes.items()
-    }
-
-
-def assert_same_run(path: Path, other: Path) -> None:
-    """Bit for bit: pictures, frames, losses; and nothing left over."""
-    for name in ("composite.png", "first_pass.png", "second_pass.png"):
-        assert (path / name).read_bytes() == (other / name).read_bytes(), name
-    for name in ("first_pass.losses.csv", "second_pass.losses.csv"):
-        assert table(path / name) == table(other / name), name
-    names = [sorted(p.name for p in (folder / "frames").iterdir()) for folder in (path, other)]
-    assert names[0] == names[1]
-    for name in names[0]:
-        assert (path / "frames" / name).read_bytes() == (other / "frames" / name).read_bytes(), name
-    assert ended(path) == ended(other)
-    assert not list(path.rglob("*.tmp"))
-    assert not list((path / "checkpoints").iterdir())
-
-
-def assert_pictures_whole(path: Path) -> None:
-    """Every file that has its name is whole."""
-    for picture in path.rglob("*.png"):
-        Image.open(picture).load()
-    for frame in path.rglob("*.jpg"):
-        Image.open(frame).load()
-    if (path / "run.json").exists():
-        json.loads((path / "run.json").read_text())
+# Killed
 
 
 def killed_until_done(
@@ -304,7 +114,7 @@ def killed_until_done(
 ) -> None:
     """Begin a run, kill it up to `most` times at random points, continuing it each time."""
     for turn in range(most + 1):
-        command = resume(path) if (path / "run.json").exists() else begin(pictures, path, variant)
+        command = begin_or_resume(pictures, path, variant)
         if turn == most:
             assert blend(*command).code == 0
             return
@@ -312,21 +122,438 @@ def killed_until_done(
             how: dict[str, Any] = {"kill_after": dice.uniform(0.02, 0.5)}
         else:
             stage = dice.choice(("half", "before", "after"))
-            how = {"suffering": KillAtWrite(dice.randint(1, 40), stage)}
+            how = {"suffering": KillAtWrite(dice.randint(1, 20), stage)}
         code = blend(*command, **how).code
         assert code in (0, -signal.SIGKILL)
-        assert_pictures_whole(path)
+        assert_files_whole(path)
         if code == 0:
             return
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_run_killed_at_random_points_and_continued_equals_the_uninterrupted_one(
-    blend: Commands, pictures: Case, whole: Callable[[str], Path], tmp_path: Path, variant: str
+def kill_at_random(
+    blend: Commands, pictures: Case, path: Path, variant: str, whole: Path, kills: int, seed: object
 ) -> None:
-    dice, before = random.Random(variant), blend.kills
-    for number in range(3):
-        killed_until_done(blend, pictures, tmp_path / str(number), variant, dice, 6)
-        assert_same_run(tmp_path / str(number), whole(variant))
-    print(f"{blend.kills - before} kills")
-    assert blend.kills - before >= 9
+    """Runs, one after another, until there have been so many kills; each must equal the whole one in the end."""
+    dice, before = random.Random(f"{variant} {seed}"), blend.kills
+    for number in itertools.count():
+        killed_until_done(blend, pictures, path / str(number), variant, dice, 6)
+        assert_same_run(path / str(number), whole)
+        shutil.rmtree(path / str(number))
+        if blend.kills - before >= kills:
+            break
+    print(f"{variant}: {blend.kills - before} kills in {number + 1} runs")
+
+
+# Together 32 kills, besides those below that strike at set points.
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_run_killed_at_random_points_and_continued_equals_the_uninterrupted_one(
+    blend: Commands, pictures: Case, whole: Callable[[str], Path], path: Path, variant: str
+) -> None:
+    kill_at_random(blend, pictures, path, variant, whole(variant), 8, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_thousand_kills(
+    blend: Commands, pictures: Case, whole: Callable[[str], Path], path: Path, variant: str
+) -> None:
+    kill_at_random(blend, pictures, path, variant, whole(variant), 250, time.time())
+
+
+def test_what_the_kills_strike_is_what_it_says(whole: Callable[[str], Path]) -> None:
+    settled = passes_of(whole("two levels that settle early"))["first_pass"]
+    assert settled["ended"] == "settled"
+    assert settled["evaluations"] < 40
+    assert passes_of(whole("natural"))["second_pass"]["evaluations"] == STEPS
+    assert passes_of(whole("published"))["first_pass"]["evaluations"] == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "begun"),
+    [
+        ("composite.png", 1, False),
+        ("run.json", 1, False),
+        ("run.json", 2, True),
+        ("first_pass.000001.jpg", 1, True),
+        ("first_pass.000001.ckpt", 1, True),
+        ("first_pass.000004.ckpt", 1, True),
+        ("first_pass.losses.csv", 5, True),
+        ("first_pass.png", 1, True),
+        ("run.json", 3, True),
+        ("second_pass.000002.ckpt", 1, True),
+        ("second_pass.png", 1, True),
+        ("run.json", 5, True),
+    ],
+)
+def test_killed_while_a_file_is_being_written(
+    blend: Commands, pictures: Case, natural: Path, path: Path, name: str, number: int, begun: bool
+) -> None:
+    assert blend(*begin(pictures, path), suffering=SignalAtWriteOf(name, number)).code == -signal.SIGKILL
+    assert list(path.rglob(f".{name}.*.tmp"))
+    assert (path / "run.json").exists() == begun
+    assert_files_whole(path)
+    refused = blend(*begin(pictures, path)) if begun else blend(*resume(path))
+    assert ("--resume" if begun else "not a run directory") in complaint(refused, 2)
+    assert blend(*begin_or_resume(pictures, path)).code == 0
+    assert_same_run(path, natural)
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        ("runs", "RunDirectory.keep_previous"),
+        ("runs", "RunDirectory.drop_checkpoints"),
+        ("runs", "_in_order"),
+        ("pipeline", "second_pass"),
+        ("pipeline", "_write_result"),
+    ],
+)
+def test_killed_while_the_second_pass_is_made_again_both_results_are_there_in_the_end(
+    blend: Commands, natural: Path, path: Path, module: str, function: str
+) -> None:
+    shutil.copytree(natural, path)
+    earlier = (natural / "second_pass.png").read_bytes()
+    again = ["second-pass", str(path), "--style-weight", "3", "--checkpoint-every", "0", "--quiet"]
+    assert blend(*again, suffering=SignalAt(module, function, 1, (signal.SIGKILL,))).code == -signal.SIGKILL
+    assert earlier in [picture.read_bytes() for picture in path.glob("second_pass*.png")]
+    if passes_of(path)["second_pass"]["status"] == "running":
+        assert blend("second-pass", str(path), "--resume", "--quiet").code == 0
+    else:
+        assert blend(*again).code == 0
+    assert (path / "second_pass.1.png").read_bytes() == earlier
+    assert (path / "second_pass.png").read_bytes() != earlier
+    assert passes_of(path)["second_pass"]["status"] == "done"
+
+
+# Interrupted
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("module", "function", "number", "words"),
+    [
+        ("pipeline", "read_inputs", 1, "interrupted"),
+        ("pipeline", "load_backbones", 1, "interrupted"),
+        ("runs", "RunDirectory._clear", 1, "interrupted"),
+        ("pipeline", "execute", 1, "stopped at once"),
+        ("passes", "_objective", 1, "stopped at once"),
+        ("pipeline", "Recorder.__call__", 1, "stopped at once"),
+        ("pipeline", "Recorder.__call__", 7, "checkpoint written"),
+        ("pipeline", "Recorder.__call__", STEPS, "checkpoint written"),
+        ("pipeline", "_write_result", 1, "stopped after the first pass"),
+        ("runs", "RunDirectory.drop_checkpoints", 1, "stopped after the first pass"),
+        ("pipeline", "execute", 2, "stopped at once"),
+        ("pipeline", "saved_first_pass", 1, "stopped at once"),
+        ("passes", "_objective", 2, "stopped at once"),
+        ("pipeline", "Recorder.__call__", STEPS + 5, "checkpoint written"),
+        ("pipeline", "Recorder.__call__", 2 * STEPS, "checkpoint written"),
+    ],
+)
+def test_interrupted_it_exits_130_says_how_to_go_on_and_then_equals_the_uninterrupted_one(
+    blend: Commands,
+    pictures: Case,
+    natural: Path,
+    path: Path,
+    sent: int,
+    module: str,
+    function: str,
+    number: int,
+    words: str,
+) -> None:
+    stopped = blend(*begin(pictures, path), "--quiet", suffering=SignalAt(module, function, number, (sent,)))
+    line = complaint(stopped, 130)
+    assert words in line
+    assert (path / "run.json").exists() == (words != "interrupted")
+    if words != "interrupted":
+        assert f"continue with: blend run --output-dir '{path}' --resume" in line
+    assert ("checkpoint written" in words) == bool(list(path.glob("checkpoints/*.ckpt")))
+    assert_files_whole(path)
+    assert blend(*begin_or_resume(pictures, path)).code == 0
+    assert_same_run(path, natural)
+
+
+def test_a_second_signal_stops_at_once_and_keeps_the_last_checkpoint(
+    blend: Commands, pictures: Case, natural: Path, path: Path
+) -> None:
+    twice = SignalAt("pipeline", "Recorder.__call__", 6, (signal.SIGINT, signal.SIGTERM))
+    assert "stopped at once" in complaint(blend(*begin(pictures, path), "--quiet", suffering=twice), 130)
+    assert [found.name for found in sorted((path / "checkpoints").iterdir())][-1] == "first_pass.000005.ckpt"
+    assert blend(*resume(path)).code == 0
+    assert_same_run(path, natural)
+
+
+def test_interrupted_at_every_third_evaluation_it_still_equals_the_uninterrupted_one(
+    blend: Commands, pictures: Case, natural: Path, path: Path
+) -> None:
+    third, codes = SignalAt("pipeline", "Recorder.__call__", 3), []
+    while not codes or codes[-1] == 130:
+        codes.append(blend(*begin_or_resume(pictures, path), suffering=third).code)
+    assert codes[-1] == 0
+    assert len(codes) == 2 * STEPS // 3 + 1
+    assert_same_run(path, natural)
+
+
+# Starved
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("composite.png", 1),
+        ("run.json", 1),
+        ("run.json", 2),
+        ("first_pass.000002.jpg", 1),
+        ("first_pass.losses.csv", 3),
+        ("first_pass.000003.ckpt", 1),
+        ("first_pass.png", 1),
+        ("run.json", 3),
+        ("second_pass.000004.ckpt", 1),
+        ("second_pass.png", 1),
+        ("run.json", 5),
+    ],
+)
+def test_on_a_full_disk_a_run_stops_with_one_line_and_goes_on_once_there_is_room(
+    blend: Commands, pictures: Case, natural: Path, path: Path, name: str, number: int
+) -> None:
+    ended = blend(*begin(pictures, path), "--quiet", suffering=FullAtWriteOf(name, number))
+    line = complaint(ended, 1)
+    assert f"{name}' could not be written" in line
+    assert "free space" in line
+    assert_files_whole(path)
+    assert not list(path.rglob("*.tmp"))
+    assert blend(*begin_or_resume(pictures, path)).code == 0
+    assert_same_run(path, natural)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A file system of its own, made as large as asked for, in KiB; skipped where that is not permitted."""
+    path = tmp_path / "disk"
+    path.mkdir()
+
+    def sized(size: int) -> Path:
+        remount = ["-o", f"remount,size={size}k"] if path.is_mount() else ["-t", "tmpfs", "-o", f"size={size}k"]
+        done = subprocess.run(["mount", *remount, "tmpfs", str(path)], capture_output=True, check=False)
+        if done.returncode:
+            pytest.skip("mounting is not permitted here")
+        return path
+
+    try:
+        yield sized
+    finally:
+        if path.is_mount():
+            subprocess.run(["umount", str(path)], check=True)
+
+
+def test_a_small_disk_that_grows_only_when_it_is_full(
+    blend: Commands, pictures: Case, natural: Path, small_disk: Callable[[int], Path]
+) -> None:
+    if shutil.which("mount") is None:
+        pytest.skip("there is no mount command")
+    stopped: list[str] = []
+    for size in (4, 12, 40, 100, 180, 260, 340, 400, 100_000):
+        path = small_disk(size) / "run"
+        ended = blend(*begin_or_resume(pictures, path), "--quiet")
+        assert_files_whole(path)
+        if ended.code == 0:
+            break
+        stopped.append(complaint(ended, 1))
+        assert "free space" in stopped[-1]
+    print(len(stopped), "times full")
+    assert len(stopped) > 3
+    assert_same_run(path, natural)
+
+
+@pytest.mark.parametrize("number", [4, STEPS + 4])
+def test_a_folder_that_may_no_longer_be_written_stops_the_run(
+    blend: Commands, pictures: Case, natural: Path, path: Path, number: int
+) -> None:
+    try:
+        ended = blend(*begin(pictures, path), "--quiet", suffering=FolderAt(number, "forbidden", path))
+        assert "make the folder writable" in complaint(ended, 1)
+    finally:
+        allow(path)
+    assert_files_whole(path)
+    assert blend(*resume(path)).code == 0
+    assert_same_run(path, natural)
+
+
+@pytest.mark.parametrize("number", [1, STEPS, STEPS + 4, 2 * STEPS])
+def test_a_folder_that_is_removed_stops_the_run(blend: Commands, pictures: Case, path: Path, number: int) -> None:
+    ended = blend(*begin(pictures, path), "--quiet", suffering=FolderAt(number, "removed", path))
+    assert "the run directory has gone" in complaint(ended, 1)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("allocator", ["torch", "numpy"])
+@pytest.mark.parametrize(
+    ("module", "function", "number", "begun"),
+    [
+        ("pipeline", "scene_of", 1, False),
+        ("pipeline", "load_backbones", 1, False),
+        ("passes", "_objective", 1, True),
+        ("lbfgs", "LBFGS.tell", 5, True),
+        ("lbfgs", "LBFGS.tell", STEPS + 3, True),
+        ("pipeline", "_write_result", 1, True),
+    ],
+)
+def test_without_memory_a_run_stops_with_the_remedy(
+    blend: Commands,
+    pictures: Case,
+    natural: Path,
+    path: Path,
+    allocator: str,
+    module: str,
+    function: str,
+    number: int,
+    begun: bool,
+) -> None:
+    starved = StarvedAt(allocator, module, function, number)
+    line = complaint(blend(*begin(pictures, path), "--quiet", suffering=starved), 1)
+    assert "not enough memory" in line
+    assert "smaller --ss and --ts" in line
+    assert ("--resume" in line) == begun
+    assert blend(*begin_or_resume(pictures, path)).code == 0
+    assert_same_run(path, natural)
+
+
+# Locked
+
+
+def test_a_run_in_use_is_refused_and_the_lock_of_a_killed_process_is_taken_over(
+    blend: Commands, pictures: Case, natural: Path, path: Path
+) -> None:
+    halt = SignalAt("pipeline", "Recorder.__call__", STEPS + 5, (signal.SIGSTOP,))
+    halted = blend.start(*begin(pictures, path), suffering=halt)
+    try:
+        while not (path / "checkpoints" / f"second_pass.{4:06d}.ckpt").exists():
+            time.sleep(0.01)
+        before = sorted(path.rglob("*"))
+        for command in (resume(path), ["second-pass", str(path)], [*begin(pictures, path), "--force"]):
+            refused = complaint(blend(*command, "--quiet"), 2)
+            assert f"'{path}' is in use by another process; wait for it" in refused
+        assert sorted(path.rglob("*")) == before
+        # To look is free.
+        assert blend("compare", str(path), "--output-file", str(path.with_name("sheet.png"))).code == 0
+    finally:
+        halted.process.kill()
+    assert halted.ended().code == -signal.SIGKILL
+    assert blend(*resume(path)).code == 0
+    assert_same_run(path, natural)
+
+
+# Damaged
+
+
+def killed_at(blend: Commands, pictures: Case, path: Path, evaluation: int) -> list[Path]:
+    """A run killed at an evaluation of the first pass, and its two checkpoints."""
+    killed = SignalAt("pipeline", "Recorder.__call__", evaluation, (signal.SIGKILL,))
+    assert blend(*begin(pictures, path), suffering=killed).code == -signal.SIGKILL
+    found = sorted((path / "checkpoints").iterdir())
+    assert [one.name for one in found] == [f"first_pass.{evaluation - i:06d}.ckpt" for i in (2, 1)]
+    return found
+
+
+def damaged(checkpoint: Path, how: str) -> None:
+    data = bytearray(checkpoint.read_bytes())
+    if how == "flipped":
+        data[len(data) // 2] ^= 4
+    checkpoint.write_bytes({"empty": b"", "short": data[:20], "truncated": data[:-1]}.get(how, data))
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated", "short", "empty"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    blend: Commands, pictures: Case, natural: Path, path: Path, how: str
+) -> None:
+    damaged(killed_at(blend, pictures, path, 7)[1], how)
+    ended = blend(*resume(path), "--quiet")
+    assert "first_pass.000006.ckpt' is damaged; going back to the one before" in complaint(ended, 0)
+    assert_same_run(path, natural)
+
+
+def test_without_a_whole_checkpoint_the_pass_begins_again_and_says_so(
+    blend: Commands, pictures: Case, natural: Path, path: Path
+) -> None:
+    for checkpoint in killed_at(blend, pictures, path, 7):
+        damaged(checkpoint, "flipped")
+    ended = blend(*resume(path), "--quiet")
+    assert ended.code == 0
+    assert "no checkpoint of the first pass is whole: it begins again" in ended.err.splitlines()[2]
+    assert_same_run(path, natural)
+
+
+@pytest.mark.parametrize("left", [0, 40, 90])
+def test_a_damaged_loss_table_costs_its_rows_alone(
+    blend: Commands, pictures: Case, natural: Path, path: Path, left: int
+) -> None:
+    killed_at(blend, pictures, path, 7)
+    losses = path / "first_pass.losses.csv"
+    losses.write_bytes(losses.read_bytes()[:left])
+    ended = blend(*resume(path), "--quiet")
+    assert "first_pass.losses.csv' is damaged: it begins at evaluation 7" in complaint(ended, 0)
+    for name in ("first_pass.png", "second_pass.png", "second_pass.losses.csv"):
+        assert (path / name).exists()
+    assert (path / "second_pass.png").read_bytes() == (natural / "second_pass.png").read_bytes()
+
+
+def test_a_damaged_manifest_is_named(blend: Commands, pictures: Case, path: Path) -> None:
+    killed_at(blend, pictures, path, 3)
+    manifest = path / "run.json"
+    text = manifest.read_text()
+    stored = json.loads(text)
+    for broken in ("", text[: len(text) // 2], "[]", "{}", '{"format": 1}', "\0\1", text.replace("{", "[", 2)):
+        manifest.write_text(broken)
+        assert "start a new run" in complaint(blend(*resume(path), "--quiet"), 2)
+    for key in ("inputs", "options"):
+        manifest.write_text(json.dumps({name: value for name, value in stored.items() if name != key}))
+        assert "start a new run" in complaint(blend(*resume(path), "--quiet"), 2)
+
+
+# Changed
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--style-weight", "3"), "first.weights.style was 0.01, now 3.0; second.weights.style was 0.5, now 3.0"),
+        (("--num-steps", "30"), f"first.steps was {STEPS}, now 30"),
+        (("--x", "30"), "placement.x was None, now 30.0"),
+        (("--init", "noise"), "init was 'poisson', now 'noise'"),
+        (("--preset", "resnet"), "preset was 'natural', now 'resnet'"),
+        (("--style-layers", "relu1_1"), "now ('relu1_1',)"),
+    ],
+)
+def test_other_options_are_refused_with_the_difference(
+    blend: Commands, pictures: Case, path: Path, options: tuple[str, ...], words: str
+) -> None:
+    killed_at(blend, pictures, path, 3)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    assert words in complaint(blend(*resume(path), "--quiet", *options), 2)
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
+def test_changed_and_missing_inputs_are_refused(
+    blend: Commands, pictures: Case, natural: Path, path: Path
+) -> None:
+    moved = Case(*(path.with_name(file.name) for file in (pictures.source, pictures.mask, pictures.target)))
+    for file in (pictures.source, pictures.mask, pictures.target):
+        shutil.copy(file, path.with_name(file.name))
+    killed_at(blend, moved, path, 3)
+    Image.fromarray(smooth_picture(9, 48, 48)).save(moved.target)
+    assert "target.png' has changed since" in complaint(blend(*resume(path), "--quiet"), 2)
+    moved.target.unlink()
+    assert "target.png', which is gone" in complaint(blend(*resume(path), "--quiet"), 2)
+    shutil.copy(pictures.target, moved.target)
+    assert "start a new run" in complaint(
+        blend(*resume(path), "--target-file", str(pictures.target), "--quiet"), 2
+    )
+    assert blend(*resume(path), "--quiet").code == 0
+    assert_same_run(path, natural)
+
+
+def test_a_finished_run_has_nothing_to_continue(blend: Commands, natural: Path) -> None:
+    before = {file: file.stat().st_mtime_ns for file in natural.rglob("*") if file.is_file()}
+    ended = blend(*resume(natural))
+    assert ended.code == 0
+    assert "is finished; nothing to continue" in ended.err
+    assert {file: file.stat().st_mtime_ns for file in natural.rglob("*") if file.is_file()} == before
