@@ -326,12 +326,16 @@ def _preview(
     from deep_image_blending.config import Placement
     from deep_image_blending.images import check_writable, write_picture
     from deep_image_blending.preview import describe, preview
+    from deep_image_blending.terminal import show as show_picture
 
     check_writable(output_file)
     _demo_unless_given(given)
     scene = _placed_scene(given, Placement(**_placement_changes(given)))
-    write_picture(output_file, preview(scene))
     console = _console(given.quiet)
+    sheet = preview(scene)
+    if not given.quiet:
+        show_picture(sheet, sys.stderr, os.environ, console.width, asked=show)
+    write_picture(output_file, sheet)
     for line in (*describe(scene), str(output_file)):
         console.print(line, highlight=False, soft_wrap=True)
 

@@ -361,6 +361,23 @@ def test_preview_shows_three_pictures_without_torch(case: Case, tmp_path: Path) 
     assert width > 2.5 * height
 
 
+def test_preview_is_shown_where_the_terminal_can_and_refused_where_it_is_asked_and_can_not(
+    case: Case, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    command = ["preview", *case.options(), "--output-file", str(tmp_path / "p.png")]
+    monkeypatch.delenv("TMUX", raising=False)
+    monkeypatch.setenv("TERM", "xterm-kitty")
+    assert run_command([*command, "--show"]) == 2
+    assert "--show" in capsys.readouterr().err
+    assert not (tmp_path / "p.png").exists()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    for more, shown in (([], True), (["--show"], True), (["--no-show"], False), (["--quiet"], False)):
+        assert run_command([*command, *more]) == 0
+        said = capsys.readouterr().err
+        assert ("\x1b_Ga=T,f=100" in said) is shown
+        assert ("--x 24 (vertical)" in said) is ("--quiet" not in more)
+
+
 def test_compare_and_evaluate_take_runs_and_pictures(case: Case, run: Path, tmp_path: Path, capsys) -> None:
     assert run_command(["compare", str(run), str(run), "--crop", "--output-file", str(tmp_path / "c.png")]) == 0
     assert _pixels(tmp_path / "c.png").shape[1] > 400
