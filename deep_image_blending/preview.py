@@ -95,7 +95,7 @@ def _enlarged(picture: Float, zoom: int) -> Float:
 
 
 def _poisson(window: Window) -> Float:
-    solved = solve_poisson(window.target, guidance_laplacian(window.source), window.mask > 0, tolerance=1e-3)
+    solved = solve_poisson(window.target, guidance_laplacian(window.source), window.mask > 0)
     return _over(window.target, solved.astype(np.float32), window.mask)
 
 
