@@ -51,12 +51,14 @@ def load_backbone(
     *,
     weights: Path | None = None,
     download: Download | None = None,
+    planning: bool = False,
 ) -> Backbone:
     """The backbone `name`, truncated at the deepest of `taps`, on the CPU in float32.
 
     weights: a state dict in torchvision's naming (`.safetensors`, or `.pth` with tensors only) in place of
         torchvision's pretrained one; layers beyond the deepest tap may be absent.
     download: called with (url, destination) where torchvision's weights are not in its cache.
+    planning: then zeros of their shape do, and nothing is downloaded.
 
     Raises InputError for an unknown backbone or layer, and for weights that can't be had or don't fit.
     """
@@ -74,8 +76,9 @@ def load_backbone(
     for tap in taps:
         if tap not in known:
             raise InputError(f"backbone {name} has no layer {tap!r}; {suggestion(tap, known)}")
-    path = weights if weights is not None else _pretrained(name, download)
-    state = read_state_dict(path)
+    blank = planning and weights is None and cached_weights(name) is None
+    path = weights if weights is not None else Path("to be downloaded") if blank else _pretrained(name, download)
+    state = _zeros(name) if blank else read_state_dict(path)
     skeleton = Network(name, layers, {out: (torch.empty(0),) * 2 for out in convolutions}, IMAGENET).truncated(
         taps
     )
@@ -97,7 +100,7 @@ def load_backbone(
         else:
             channels[layer.output] = channels[layer.inputs[0]]
     network = Network(name, skeleton.layers, parameters, IMAGENET)
-    return Backbone(network, str(path), sha256_of(path))
+    return Backbone(network, str(path), "" if blank else sha256_of(path))
 
 
 def with_normalisation(network: Network, normalisation: Normalisation) -> Network:
@@ -276,6 +279,15 @@ def _checked_embedded(
     )
     require_taps(network, taps)
     return network.truncated(taps)
+
+
+def _zeros(name: str) -> Mapping[str, Tensor]:
+    """A state dict of torchvision's shapes."""
+    from torchvision import models
+
+    with torch.device("meta"):
+        shapes = getattr(models, name)(weights=None).state_dict()
+    return {key: torch.zeros(value.shape) for key, value in shapes.items()}
 
 
 def _weights_url(name: str) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from deep_image_blending.config import Options, PassName, Placement
+    from deep_image_blending.plan import Decision
     from deep_image_blending.runs import RunDirectory
     from deep_image_blending.scene import Scene
 
@@ -154,9 +155,31 @@ _OPTIONS: dict[str, Any] = {
     "gpu_id": Annotated[int | None, _option(_MACHINE, "GPU number, as --device cuda:N.", "--gpu-id", min=0)],
     "precision": Annotated[str, _option(_MACHINE, "auto, float32 or bf16.", "--precision")],
     "threads": Annotated[int | None, _option(_MACHINE, "CPU threads (default: all cores).", "--threads", min=1)],
+    "memory": Annotated[
+        str,
+        _option(
+            _MACHINE,
+            "auto (thrifty if it would not fit), full, or thrifty: less memory, more time, the same result.",
+            "--memory",
+        ),
+    ],
+    "max_memory": Annotated[
+        float | None,
+        _option(
+            _MACHINE,
+            "Memory that the run may take at its peak, on the card where it runs on one (default: what is free).",
+            "--max-memory",
+            metavar="GIB",
+            min=0,
+        ),
+    ],
     "output_dir": Annotated[Path | None, _option(_OUTPUT, "Run directory.", "--output-dir")],
     "save_video": Annotated[
         str, _option(_OUTPUT, "Make a video at the end.", "--save-video", metavar="True|False")
+    ],
+    "dry_run": Annotated[
+        bool,
+        _option(_OUTPUT, "Print what would be done, in how much memory and time; write nothing.", "--dry-run"),
     ],
     "resume": Annotated[bool, _option(_OUTPUT, "Continue the run in --output-dir.", "--resume")],
     "force": Annotated[bool, _option(_OUTPUT, "Replace the run in --output-dir.", "--force")],
@@ -171,6 +194,8 @@ _DEFAULTS = {
     "backbone": "auto",
     "reproduce_zero_content": False,
     "precision": "auto",
+    "memory": "auto",
+    "dry_run": False,
     "save_video": "False",
     "resume": False,
     "force": False,
@@ -196,6 +221,9 @@ _COMMON = (
     "gpu_id",
     "precision",
     "threads",
+    "memory",
+    "max_memory",
+    "dry_run",
     "output_dir",
     "save_video",
     "resume",
@@ -534,18 +562,28 @@ def _report(
 
 
 @app.command("doctor", rich_help_panel="Look")
-def _doctor() -> None:
+def _doctor(
+    json: Annotated[bool, typer.Option("--json", help="JSON in place of lines.")] = False,
+) -> None:
     """Devices, versions, cached weights, ffmpeg, and what is missing.
 
-    Example:  blend doctor
+    Example:  blend doctor --json
     """
+    import json as encoder
+
     from deep_image_blending.doctor import findings
 
-    console, wrong = _console(False, stderr=False), False
-    for name, found, fine in findings():
-        console.print(f"{'ok     ' if fine else 'MISSING'}  {name:<22}  {found}", highlight=False, soft_wrap=True)
-        wrong = wrong or not fine
-    if wrong:
+    found = findings()
+    if json:
+        entries = [{"name": one.name, "found": one.found, "fine": one.fine, "remedy": one.remedy} for one in found]
+        typer.echo(encoder.dumps({"fine": all(one.fine for one in found), "findings": entries}, indent=2))
+    else:
+        console = _console(False, stderr=False)
+        for one in found:
+            remedy = f"; {one.remedy}" if one.remedy else ""
+            line = f"{'ok     ' if one.fine else 'MISSING'}  {one.name:<22}  {one.found}{remedy}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not all(one.fine for one in found):
         raise typer.Exit(1)
 
 
@@ -858,12 +896,15 @@ def _passes(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
     init_picture = _init_picture(options, scene.canvas)
     _threads(given.threads)
     options, loaded = _load(options, passes, given, say, console)
+    thrifty = _fitting(scene, options, loaded, passes, given, say)
+    if given.dry_run:
+        return
     output = given.output_dir or _free_folder(
         title or f"{Path(given.source_file).stem}-{Path(given.target_file).stem}"
     )
     with RunDirectory.create(output, force=given.force) as run:
         pipeline.begin_run(run, inputs, scene, options, decisions)
-        _execute(run, scene, options, loaded, passes, given, console, init_picture=init_picture)
+        _execute(run, scene, options, loaded, passes, given, console, thrifty, init_picture=init_picture)
         if save_video:
             _save_video(run, given, console)
 
@@ -934,6 +975,13 @@ def _resume(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
         left = tuple(name for name in passes if name not in done)
         if not left:
             console.print(f"'{run.path}' is finished; nothing to continue", highlight=False, soft_wrap=True)
+        # A pass goes on the way it was begun, so that it ends with the same picture, bit for bit.
+        begun = {run.manifest.get("passes", {}).get(name, {}).get("memory") for name in left}
+        if given.memory == "auto" and "thrifty" in begun:
+            given.memory = "thrifty"
+        thrifty = _fitting(scene, options, loaded, left, given, say) if left else False
+        if given.dry_run:
+            return
         _execute(
             run,
             scene,
@@ -942,6 +990,7 @@ def _resume(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
             left,
             given,
             console,
+            thrifty,
             init_picture=_init_picture(options, scene.canvas),
             resume=True,
         )
@@ -971,10 +1020,13 @@ def _again(path: Path, given: SimpleNamespace) -> None:
         first = pipeline.saved_first_pass(run, scene)
         _threads(given.threads)
         options, loaded = _load(options, ("second_pass",), given, say, console)
+        thrifty = _fitting(scene, options, loaded, ("second_pass",), given, say)
+        if given.dry_run:
+            return
         kept = run.keep_previous("second_pass")
         if kept is not None:
             say(f"the earlier second pass is kept as {kept.name}")
-        _execute(run, scene, options, loaded, ("second_pass",), given, console, first=first)
+        _execute(run, scene, options, loaded, ("second_pass",), given, console, thrifty, first=first)
         if _flag("--save-video", given.save_video):
             _save_video(run, given, console)
 
@@ -996,12 +1048,15 @@ def _second_from_file(given: SimpleNamespace) -> None:
     first = scene.source_canvas()
     _threads(given.threads)
     options, loaded = _load(options, ("second_pass",), given, say, console)
+    thrifty = _fitting(scene, options, loaded, ("second_pass",), given, say)
+    if given.dry_run:
+        return
     output = given.output_dir or _free_folder(f"{Path(given.first_pass_file).stem}-second")
     with RunDirectory.create(output, force=given.force) as run:
         pipeline.begin_run(run, inputs, scene, options, ())
         write_picture(run.picture_path("first_pass"), inputs.source.pixels, like=scene.target)
         run.update_pass("first_pass", status="done", ended="given", file=str(given.first_pass_file))
-        _execute(run, scene, options, loaded, ("second_pass",), given, console, first=first)
+        _execute(run, scene, options, loaded, ("second_pass",), given, console, thrifty, first=first)
         if _flag("--save-video", given.save_video):
             _save_video(run, given, console)
 
@@ -1023,12 +1078,54 @@ def _load(
             fetch(url, path, update)
 
     options, loaded = pipeline.load_backbones(
-        options, passes, asked=given.backbone, weights=given.weights, download=download, say=say
+        options,
+        passes,
+        asked=given.backbone,
+        weights=given.weights,
+        download=download,
+        say=say,
+        planning=given.dry_run,
     )
     names = {backbone.network.name: backbone.source for backbone in loaded.values()}
     for name, source in names.items():
         say(f"backbone {name} ({source}) on {options.device}, {options.precision}")
     return options, loaded
+
+
+def _fitting(
+    scene: Scene,
+    options: Options,
+    loaded: Any,
+    passes: tuple[PassName, ...],
+    given: SimpleNamespace,
+    say: Callable[[str], None],
+) -> bool:
+    """Whether the passes are to go the thrifty way. Raises InputError where they don't fit the memory at hand.
+
+    With --dry-run the plan is printed, on standard output.
+    """
+    from deep_image_blending.plan import WAYS, decide
+
+    require_one_of("--memory", given.memory, ("auto", *WAYS))
+    limit = None if given.max_memory is None else round(given.max_memory * 2**30)
+    decision = decide(scene, options, loaded, passes, wanted=given.memory, limit=limit)
+    if decision.said is not None:
+        say(decision.said)
+    if given.dry_run:
+        _print_plan(decision, options, loaded)
+    return decision.plan.way == "thrifty"
+
+
+def _print_plan(decision: Decision, options: Options, loaded: Any) -> None:
+    from rich.table import Table
+
+    from deep_image_blending.plan import rows
+
+    table = Table("", *(one.name.replace("_", " ") for one in decision.plan.passes), title_justify="left")
+    table.title = "What would be done; nothing was written"
+    for label, *values in rows(decision, options, loaded):
+        table.add_row(label, *values)
+    _console(False, stderr=False).print(table)
 
 
 def _execute(
@@ -1039,6 +1136,7 @@ def _execute(
     passes: tuple[PassName, ...],
     given: SimpleNamespace,
     console: Console,
+    thrifty: bool,
     *,
     init_picture: Any = None,
     first: Any = None,
@@ -1067,6 +1165,7 @@ def _execute(
                             checkpoint_every=given.checkpoint_every,
                             interrupted=asked_to_stop,
                             phase=watch.phase,
+                            thrifty=thrifty,
                         )
                 except pipeline.Interrupted:
                     raise Stopped(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from deep_image_blending import backbones, runs
+from deep_image_blending import backbones, plan, runs
 from deep_image_blending.backbones import Backbone, Download, load_backbone
 from deep_image_blending.config import PASSES as PASSES
 from deep_image_blending.config import Options, PassName, PassOptions, Placement, Precision
@@ -172,8 +173,9 @@ def load_backbones(
     weights: Path | None,
     download: Download | None,
     say: Say,
+    planning: bool = False,
 ) -> tuple[Options, dict[PassName, Backbone]]:
-    """The networks of the passes. asked: `auto` or a name.
+    """The networks of the passes. asked: `auto` or a name. planning: weights that are not at hand may be zeros.
 
     With `auto` a preset's backbone whose weights can't be had gives way to the embedded one, which is said. A
     backbone asked for by name never does.
@@ -183,7 +185,11 @@ def load_backbones(
         pass_options = options.of(name)
         try:
             loaded[name] = load_backbone(
-                pass_options.backbone, wanted_taps(pass_options), weights=weights, download=download
+                pass_options.backbone,
+                wanted_taps(pass_options),
+                weights=weights,
+                download=download,
+                planning=planning,
             )
         except InputError as error:
             if asked != "auto" or weights is not None or pass_options.backbone in ("embedded", "random"):
@@ -264,12 +270,14 @@ def execute(
     interrupted: Callable[[], bool] = lambda: False,
     prepared: Prepared | None = None,
     phase: Phase = lambda _: None,
+    thrifty: bool = False,
 ) -> PassResult:
     """Run one pass in a run directory: its picture, losses, frames and checkpoints are written there.
 
     A finished pass is measured by `evaluate_scene`; the numbers stand under `metrics` in the manifest.
 
-    resume: go on from the newest whole checkpoint. prepared, phase: as for the passes themselves.
+    resume: go on from the newest whole checkpoint. prepared, phase, thrifty: as for the passes themselves. A pass
+    that runs out of memory is tried once more, the thrifty way, from its newest checkpoint; that is said.
     Raises Interrupted, PassFailed, RunError where the disk or memory fails, and InputError where the checkpoint
     is of other options or weights.
     """
@@ -277,9 +285,6 @@ def execute(
     if resume:
         _require_same_weights(run, name, backbone)
     stored = _resumed(run, name, options) if resume else None
-    state, ends = stored if stored is not None else (None, {})
-    recorder = Recorder(run, scene, options, name, backbone, state, checkpoint_every, interrupted)
-    recorder.ends.update(ends)
     named = {"name": backbone.network.name, "source": backbone.source, "sha256": backbone.sha256}
     measured = {key: value for key, value in run.manifest.get("metrics", {}).items() if key != name}
     run.update_pass(
@@ -290,26 +295,34 @@ def execute(
             "metrics": measured,
         },
         status="running",
+        memory="thrifty" if thrifty else "full",
         pid=runs.process_alive(),
         reason=None,
     )
-    watching: tuple[Observer, ...] = (*observers, recorder)
-    try:
-        if name == "first_pass":
-            result = first_pass(
-                scene,
-                options,
-                backbone,
-                init_picture=init_picture,
-                observers=watching,
-                resume=state,
-                prepared=prepared,
-                phase=phase,
-            )
-        else:
-            if first is None:
-                first = saved_first_pass(run, scene)
-            result = second_pass(
+    if name == "second_pass" and first is None:
+        first = saved_first_pass(run, scene)
+
+    def attempt(stored: Stored | None, thrifty: bool) -> tuple[PassResult | None, Recorder]:
+        """The pass; None where it ran out of memory, and may be tried again."""
+        state, ends = stored if stored is not None else (None, {})
+        recorder = Recorder(run, scene, options, name, backbone, state, checkpoint_every, interrupted)
+        recorder.ends.update(ends)
+        watching: tuple[Observer, ...] = (*observers, recorder)
+        try:
+            if name == "first_pass":
+                return first_pass(
+                    scene,
+                    options,
+                    backbone,
+                    init_picture=init_picture,
+                    observers=watching,
+                    resume=state,
+                    prepared=prepared,
+                    phase=phase,
+                    thrifty=thrifty,
+                ), recorder
+            assert first is not None
+            return second_pass(
                 scene,
                 options,
                 backbone,
@@ -318,15 +331,35 @@ def execute(
                 resume=state,
                 prepared=prepared,
                 phase=phase,
-            )
-    except PassFailed as failure:
-        _write_result(run, scene, failure.result)
-        recorder.flush()
-        run.update_pass(name, status="failed", reason=str(failure))
-        raise
-    except Interrupted:
-        run.update_pass(name, status="interrupted")
-        raise
+                thrifty=thrifty,
+            ), recorder
+        except PassFailed as failure:
+            _write_result(run, scene, failure.result)
+            recorder.flush()
+            run.update_pass(name, status="failed", reason=str(failure))
+            raise
+        except Interrupted:
+            run.update_pass(name, status="interrupted")
+            raise
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None, recorder
+
+    result, recorder = attempt(stored, thrifty)
+    if result is None and not thrifty:
+        resume = resume or recorder.saved
+        del stored, recorder
+        free_caches(options.device)
+        _note(run, f"{name.replace('_', ' ')}: out of memory; trying once more, tile by tile and in less memory")
+        run.update_pass(name, memory="thrifty")
+        result, recorder = attempt(_resumed(run, name, options) if resume else None, True)
+    if result is None:
+        free_caches(options.device)
+        remedy = plan.smaller_size(scene, options, loaded, name)
+        reason = f"not enough memory; free some and --resume, or start anew: {remedy}"
+        run.update_pass(name, status="failed", reason=reason)
+        raise RunError(reason)
     # A resumed pass has seen its last evaluations alone.
     result = dataclasses.replace(result, first=recorder.ends.get("first", {}), last=recorder.ends.get("last", {}))
     pixels = _write_result(run, scene, result)
@@ -345,6 +378,19 @@ def execute(
     )
     run.drop_checkpoints(name)
     return result
+
+
+def free_caches(device: str) -> None:
+    """Give back what is held without need."""
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+
+
+def _note(run: RunDirectory, message: str) -> None:
+    """Say it, and write it among the run's decisions."""
+    warnings.warn(message, stacklevel=3)
+    run.update(decisions=[*run.manifest.get("decisions", ()), message])
 
 
 class Interrupted(Exception):
@@ -371,14 +417,16 @@ class Recorder:
         self.run, self.name, self.every, self.interrupted = run, name, every, interrupted
         self.fingerprint = options.fingerprint(name)
         self.options = options.of(name)
+        masked = self.options.region == "mask" and self.options.objective == "normalised"
         self.windows = {
-            level.window.scale: level.window for level in pass_levels(name, scene, self.options, backbone.network)
+            level.window.scale: level.window.cut_to_mask() if masked else level.window
+            for level in pass_levels(name, scene, self.options, backbone.network)
         }
         self.region = scene.region()
         done = state.evaluation if state is not None else 0
         self.rows = _rows_until(run, name, done)
         self.ends: dict[str, Mapping[str, float]] = {}
-        self.saved_at = state.seconds if state is not None else 0.0
+        self.saved_at, self.saved = state.seconds if state is not None else 0.0, False
         # The evaluations that become frames are the same however often the pass was continued.
         self.next_frame = 1
         while self.next_frame <= done:
@@ -421,7 +469,7 @@ class Recorder:
             {"solver": numbers, "loop": loop, "ends": self.ends, "fingerprint": self.fingerprint},
             state.evaluation,
         )
-        self.saved_at = state.seconds
+        self.saved_at, self.saved = state.seconds, True
 
     def flush(self) -> None:
         self.run.write_losses(self.name, self.rows)
@@ -432,12 +480,11 @@ class Recorder:
         blend = blend_of(record.point, window, self.options)
         if window.scale > 1:
             blend = blend.repeat(window.scale, 0).repeat(window.scale, 1)
-        fine = self.windows[1]
         if self.options.region == "canvas":
             return blend
         top, left, bottom, right = self.region
-        rows = np.clip(np.arange(top, bottom) - fine.top, 0, blend.shape[0] - 1)
-        columns = np.clip(np.arange(left, right) - fine.left, 0, blend.shape[1] - 1)
+        rows = np.clip(np.arange(top, bottom) - window.top * window.scale, 0, blend.shape[0] - 1)
+        columns = np.clip(np.arange(left, right) - window.left * window.scale, 0, blend.shape[1] - 1)
         return blend[np.ix_(rows, columns)]
 
 
@@ -463,9 +510,10 @@ def saved_first_pass(run: RunDirectory, scene: Scene) -> Pixels:
     return picture
 
 
-def _resumed(
-    run: RunDirectory, name: PassName, options: Options
-) -> tuple[LoopState, dict[str, Mapping[str, float]]] | None:
+Stored = tuple[LoopState, dict[str, Mapping[str, float]]]
+
+
+def _resumed(run: RunDirectory, name: PassName, options: Options) -> Stored | None:
     """Where the newest whole checkpoint stands, and the `ends` so far."""
     stored = run.load_checkpoint(name)
     if stored is None:

@@ -1,0 +1,228 @@
+"""Memory: the estimate against what is measured, and what a larger canvas or a large object costs.
+
+Every row is a process of its own, whose peak resident memory the system tells. In this order:
+
+1. the plan's estimate against the measured peak, for sizes, backbones and both ways of going about memory;
+2. one object on growing canvases, files read and written: seconds an evaluation, seconds and peak of a run;
+3. with --large, a 4000x3000 target with a 1500-pixel object.
+
+    python -m tests.benchmarks.memory [--weights VGG19.safetensors] [--large] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from ..conftest import disc_mask, smooth_picture
+
+GIB = 2**30
+# (object, canvas rows, canvas columns, backbone, way)
+ESTIMATED = (
+    (96, 160, 200, "embedded", "full"),
+    (96, 160, 200, "vgg19", "full"),
+    (400, 600, 800, "embedded", "full"),
+    (400, 600, 800, "random", "full"),
+    (400, 600, 800, "vgg19", "full"),
+    (400, 2000, 2000, "vgg19", "full"),
+    (800, 1200, 1200, "embedded", "full"),
+    (800, 1200, 1200, "embedded", "thrifty"),
+    (800, 1200, 1200, "random", "full"),
+    (800, 1200, 1200, "vgg19", "full"),
+    (800, 1200, 1200, "vgg19", "thrifty"),
+)
+
+
+def planned(case: dict[str, Any]) -> dict[str, Any]:
+    """In a process of its own: estimate, then run both passes in memory, and tell the peak."""
+    import torch
+
+    from deep_image_blending import config, passes, plan
+    from deep_image_blending.backbones import load_backbone
+    from deep_image_blending.images import load_picture
+    from deep_image_blending.scene import compose_scene
+
+    torch.set_num_threads(case["threads"])
+    base = config.preset("natural")
+    for name in ("first_pass", "second_pass"):
+        own = dataclasses.replace(base.of(name), backbone=case["backbone"], steps=case["steps"])
+        base = base.with_pass(name, own)
+    side = case["object"]
+    scene = compose_scene(
+        load_picture(smooth_picture(1, side, side)),
+        disc_mask(side, side).astype(np.float32) / 255,
+        load_picture(smooth_picture(2, *case["canvas"])),
+        base.placement,
+    )
+    taps = passes.wanted_taps(base.first)
+    weights = case["weights"] if case["backbone"] == "vgg19" else None
+    network = load_backbone(case["backbone"], taps, weights=weights and Path(weights))
+    loaded = {"first_pass": network, "second_pass": network}
+    estimate = plan.plan_run(scene, base, loaded, ("first_pass", "second_pass"), case["way"])
+    guessed = sum(plan.seconds_of(estimate, base, loaded).values())
+    began = time.perf_counter()
+    thrifty = case["way"] == "thrifty"
+    first = passes.first_pass(scene, base, network, thrifty=thrifty)
+    middle = peak()
+    frozen = first.written()
+    del first
+    second = passes.second_pass(scene, base, network, frozen, thrifty=thrifty)
+    return {
+        "estimate": estimate.peak.host,
+        "by_pass": [estimate.held + one.amount.host for one in estimate.passes],
+        "held": estimate.held,
+        "measured": peak(),
+        "after_first": middle,
+        "seconds": time.perf_counter() - began,
+        "seconds_estimate": guessed,
+        "evaluations": second.evaluations,
+    }
+
+
+def peak() -> int:
+    """Bytes of this process's peak resident memory."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def in_process(case: dict[str, Any]) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.memory", "--case", json.dumps(case)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def command(
+    folder: Path, side: int, canvas: tuple[int, int], steps: int, extra: tuple[str, ...]
+) -> dict[str, Any]:
+    """`blend run` as a user runs it."""
+    name = f"{side}-{canvas[1]}"
+    files = {part: folder / f"{name}-{part}.png" for part in ("source", "mask", "target")}
+    Image.fromarray(smooth_picture(1, side, side)).save(files["source"], compress_level=1)
+    Image.fromarray(disc_mask(side, side)).save(files["mask"], compress_level=1)
+    Image.fromarray(smooth_picture(2, *canvas)).save(files["target"], compress_level=1)
+    words = [sys.executable, "-m", "deep_image_blending.cli", "run", "--quiet", "--num-steps", str(steps)]
+    for part, path in files.items():
+        words += [f"--{part}-file", str(path)]
+    run = folder / name
+    began = time.perf_counter()
+    child = subprocess.Popen([*words, "--output-dir", str(run), *extra])
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(words)} ended with {os.waitstatus_to_exitcode(status)}")
+    seconds = time.perf_counter() - began
+    spent = {}
+    for one in ("first_pass", "second_pass"):
+        rows = list(csv.DictReader((run / f"{one}.losses.csv").open(encoding="utf-8")))
+        spent[one] = float(rows[-1]["seconds"]) / len(rows)
+    return {
+        "object": side,
+        "canvas": canvas,
+        "picture": 3 * canvas[0] * canvas[1],
+        "seconds": seconds,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak": 1024 * usage.ru_maxrss,
+        "evaluation": sum(spent.values()) / 2,
+    }
+
+
+def estimates(given: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    table = Table("object", "canvas", "backbone", "way", "estimate", "measured", "ratio", "s est.", "s")
+    table.title = "1. Peak memory (GiB) and seconds: the plan's estimate against the run"
+    found = []
+    for side, rows, columns, backbone, way in ESTIMATED:
+        if backbone == "vgg19" and given.weights is None:
+            continue
+        case = {"object": side, "canvas": (rows, columns), "backbone": backbone, "way": way}
+        more = {"steps": given.steps, "threads": given.threads, "weights": given.weights and str(given.weights)}
+        one = {**case, **in_process({**case, **more})}
+        found.append(one)
+        table.add_row(
+            str(side),
+            f"{columns}x{rows}",
+            backbone,
+            way,
+            f"{one['estimate'] / GIB:.2f}",
+            f"{one['measured'] / GIB:.2f}",
+            f"{one['estimate'] / one['measured']:.2f}",
+            f"{one['seconds_estimate']:.1f}",
+            f"{one['seconds']:.1f}",
+        )
+    console.print(table)
+    return found
+
+
+def canvases(given: argparse.Namespace, console: Console, folder: Path) -> list[dict[str, Any]]:
+    table = Table("canvas", "s an evaluation", "ratio", "s whole run", "ratio", "peak GiB", "ratio, picture apart")
+    table.title = f"2. A {given.object} px object, default options"
+    found: list[dict[str, Any]] = []
+    for side in (512, 1024, 2048, 4096):
+        one = command(folder, given.object, (side, side), given.run_steps, ())
+        found.append(one)
+        base = found[0]
+        table.add_row(
+            f"{side}x{side}",
+            f"{one['evaluation']:.4f}",
+            f"{one['evaluation'] / base['evaluation']:.2f}",
+            f"{one['seconds']:.1f} ({one['cpu_seconds']:.1f} CPU)",
+            f"{one['seconds'] / base['seconds']:.2f}",
+            f"{one['peak'] / GIB:.3f}",
+            f"{(one['peak'] - one['picture']) / (base['peak'] - base['picture']):.2f}",
+        )
+    console.print(table)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, help="VGG-19 state dict, to relu3_3 at least")
+    parser.add_argument("--steps", type=int, default=8, help="evaluations a pass where estimates are compared")
+    parser.add_argument("--run-steps", type=int, default=60, help="evaluations a pass on growing canvases")
+    parser.add_argument("--object", type=int, default=160)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--large", action="store_true", help="the 4000x3000 target too")
+    parser.add_argument("--only", choices=("estimates", "canvases"))
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.case is not None:
+        print(json.dumps(planned(json.loads(given.case))))
+        return
+    console, report = Console(), {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if given.only != "canvases":
+            report["estimates"] = estimates(given, console)
+        if given.only != "estimates":
+            report["canvases"] = canvases(given, console, folder)
+        if given.large:
+            large = command(folder, 1500, (3000, 4000), 4, ())
+            report["large"] = [large]
+            console.print(
+                f"3. 1500 px on 4000x3000, 4 evaluations a pass: {large['peak'] / GIB:.2f} GiB, "
+                f"{large['seconds']:.0f} s ({large['cpu_seconds']:.0f} CPU)"
+            )
+    if given.json is not None:
+        given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
