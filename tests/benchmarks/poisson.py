@@ -6,8 +6,11 @@ installed is left out: `pip install opencv-python-headless fpie numba pyamg`. pi
 where it finds CMake, a C++ compiler and pybind11's sources (in `pybind11/` of fpie's source distribution).
 
 Equal residual: fpie iterates until its own measure, the sum of |A u - b|, is ours; compiled back ends give
-8-bit pictures, but that measure they take in float32. The energy ‖A u - b‖² / ‖b‖² is of the picture returned,
-rounded or not. Errors are grey levels from the direct solution, largest over the mask.
+8-bit pictures, but that measure they take in float32. seamlessClone solves on the mask's bounding box, with the
+target's gradients around the mask: another problem, whose solution changes what lies outside the mask. The
+energy ‖A u - b‖² / ‖b‖² is of the picture returned, rounded or not. Errors are grey levels from the direct
+solution, largest over the mask. On busy cores OpenMP's threads wait for each other: the gcc back end, of one
+thread, stands beside it.
 """
 
 from __future__ import annotations
@@ -200,7 +203,13 @@ def fpie_kinds() -> Iterator[tuple[str, str]]:
         return
     from fpie import process
 
-    for backend, method in (("numpy", "equ"), ("numba", "equ"), ("openmp", "equ"), ("openmp", "grid")):
+    for backend, method in (
+        ("numpy", "equ"),
+        ("numba", "equ"),
+        ("gcc", "equ"),
+        ("openmp", "equ"),
+        ("openmp", "grid"),
+    ):
         if backend in process.ALL_BACKEND:
             yield backend, method
 
@@ -267,12 +276,12 @@ def compare(megapixels: float, options: argparse.Namespace) -> list[Row]:
         rows.append(measured(ours, reference, "pyamg, set-up included", seconds, w, ours=default))
     if find_spec("cv2"):
         seconds, w = median(lambda: seamless_clone(given), options.times)
-        equal = ours.timed(share=given.share(w))[1]
-        rows.append(measured(ours, reference, "OpenCV seamlessClone", seconds, w, ours=equal, note="8-bit"))
+        note = f"8-bit, another problem; ours at {loose:.1g}"
+        rows.append(measured(ours, reference, "OpenCV seamlessClone", seconds, w, ours=quick, note=note))
     for backend, method in fpie_kinds():
         solver = Fpie(given, backend, method)
         solver.solve(1)
-        shares = [given.share(v)] + ([given.share(u)] if backend == "openmp" else [])
+        shares = [given.share(v)] + ([given.share(u)] if (backend, method) == ("openmp", "equ") else [])
         for goal in shares:
             count, share = solver.iterations(goal, options.patience)
             seconds, w = median(partial(solver.solve, count), options.times if count < 1000 else 1)
@@ -303,10 +312,9 @@ def at_the_border(options: argparse.Namespace) -> tuple[list[Row], dict[str, np.
     add("ours", ours.solve)
     if find_spec("cv2"):
         add("OpenCV seamlessClone", lambda: seamless_clone(given))
-    for backend, method in fpie_kinds():
-        if backend == "openmp" or (backend, method) == ("numpy", "equ"):
-            solver = Fpie(given, backend, method)
-            add(f"fpie {backend} {method}", partial(solver.solve, options.border_iterations))
+    for backend, method in [kind for kind in fpie_kinds() if kind[1] == "equ"][-1:]:
+        solver = Fpie(given, backend, method)
+        add(f"fpie {backend} {method}", partial(solver.solve, options.border_iterations))
     return rows, pictures
 
 
@@ -366,12 +374,12 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=30, help="seconds until fpie is given up")
     parser.add_argument("--direct-up-to", type=float, default=1.0, help="megapixels; SuperLU takes 3 GiB for one")
     parser.add_argument("--border", type=float, default=0.02, help="megapixels of the mask at the border")
-    parser.add_argument("--border-iterations", type=int, default=20_000, help="of fpie, for the border")
+    parser.add_argument("--border-iterations", type=int, default=5000, help="of fpie, for the border")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--png", type=Path, help="what each makes of the mask at the border")
     given = parser.parse_args()
     console = Console()
-    report: dict[str, Any] = {"cores": os.cpu_count(), "sizes": {}, "variants": {}}
+    report: dict[str, Any] = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "sizes": {}, "variants": {}}
     for size in given.sizes:
         rows = compare(size, given)
         console.print(table(f"Mask of {size:g} megapixels; ratio: seconds over ours as good", rows))
