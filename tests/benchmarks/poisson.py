@@ -2,8 +2,8 @@
 
 Seconds and residual of ours, OpenCV's seamlessClone, fpie's back ends, SciPy's direct solver and pyamg on the
 bundled demo's pictures, and what they do where the mask touches the canvas's border (--png shows it). What is not
-installed is left out: `pip install opencv-python-headless fpie numba pyamg`. pip compiles fpie's OpenMP back end
-where it finds CMake, a C++ compiler and pybind11's sources (in `pybind11/` of fpie's source distribution).
+installed is left out: `poetry install --with benchmark` brings OpenCV and pyamg, `pip install fpie numba` fpie.
+Its compiled back ends need CMake, a C++ compiler and pybind11's sources (`pybind11/` in its source distribution).
 
 Equal residual: fpie iterates until its own measure, the sum of |A u - b|, is ours; compiled back ends give
 8-bit pictures, but that measure they take in float32. seamlessClone solves on the mask's bounding box, with the
