@@ -75,6 +75,7 @@ def study(
     *,
     init_picture: Float | None = None,
     force: bool = False,
+    thrifty: bool = False,
     tell: Tell = lambda what, done, total: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Iterator[Row]:
@@ -112,6 +113,7 @@ def study(
                         {name: _truncated(loaded[name], variant.options.of(name))},
                         name,
                         init_picture=init_picture,
+                        thrifty=thrifty,
                         observers=(_Counter(tell, what, done, total),),
                         interrupted=interrupted,
                         prepared=prepared,

@@ -397,7 +397,7 @@ def _compare(
 
 
 @_command(
-    *(name for name in _BOTH if name not in ("save_video", "resume", "checkpoint_every")),
+    *(name for name in _BOTH if name not in ("dry_run", "save_video", "resume", "checkpoint_every")),
     name="ablation",
     rich_help_panel="Look",
 )
@@ -436,6 +436,7 @@ def _ablation(
     init_picture = _init_picture(options, scene.canvas)
     _threads(given.threads)
     options, loaded = _load(options, pipeline.PASSES, given, say, console)
+    thrifty = _fitting(scene, options, loaded, pipeline.PASSES, given, say)
     with contextlib.ExitStack() as stack:
         folder = given.output_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         tell = stack.enter_context(study_bar(console, _style(given, console)))
@@ -450,6 +451,7 @@ def _ablation(
                     folder,
                     init_picture=init_picture,
                     force=given.force,
+                    thrifty=thrifty,
                     tell=tell,
                     interrupted=asked_to_stop,
                 )
