@@ -31,6 +31,7 @@ from deep_image_blending.passes import (
     wanted_taps,
 )
 from deep_image_blending.scene import Float, Scene
+from deep_image_blending.target_style import TILE
 
 Way = Literal["full", "thrifty"]
 WAYS: tuple[Way, ...] = ("full", "thrifty")
@@ -41,7 +42,6 @@ _LIBRARIES = 96 * 2**20
 """What convolution libraries and the allocator keep besides the tensors, on the host."""
 _CUDA_LIBRARIES = 640 * 2**20
 """A CUDA context and the workspaces of its libraries."""
-_STYLE_TILE = 768
 GIB = 2**30
 
 
@@ -437,10 +437,10 @@ def _target_features(network: Network, own: PassOptions, size: tuple[int, int], 
     if not (own.weights.style or own.weights.histogram):
         return 0
     reach = network.reach()
-    tile = (min(size[0], _STYLE_TILE + 2 * reach), min(size[1], _STYLE_TILE + 2 * reach))
+    tile = (min(size[0], TILE + 2 * reach), min(size[1], TILE + 2 * reach))
     channels, taps = _channels(network), taps_of(own)[0]
     areas = {name: channels[name] * box.area for name, box in _everything(network, tile).items()}
-    return int(sum(areas[tap] for tap in taps) * (element + 2 * _FLOAT) + 2 * max(areas.values()) * element)
+    return int(sum(areas[tap] for tap in taps) * element + 2 * max(areas.values()) * _FLOAT)
 
 
 def measured_rate(network: Network, options: Options, taps: frozenset[str], side: int = 128) -> float:

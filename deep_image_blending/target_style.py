@@ -13,6 +13,9 @@ from deep_image_blending.features import Box, Network, RegionFeatures, whole
 
 Smoothing = Callable[[str, Tensor], Tensor]
 
+TILE = 512
+"""Side of the parts, in pixels, that a target is looked at by."""
+
 
 def tiles(size: tuple[int, int], tile: int) -> Iterator[Box]:
     """A canvas of `size` cut into boxes of at most `tile`×`tile`."""
@@ -23,7 +26,7 @@ def tiles(size: tuple[int, int], tile: int) -> Iterator[Box]:
 
 @torch.no_grad()
 def tiled_features(
-    network: Network, image: Tensor, taps: frozenset[str] | set[str], tile: int = 768
+    network: Network, image: Tensor, taps: frozenset[str] | set[str], tile: int = TILE
 ) -> Iterator[tuple[dict[str, Tensor], dict[str, Box]]]:
     """Features of image (1, 3, h, w), tile by tile, equal to the whole's; with the positions that each tile gives.
 

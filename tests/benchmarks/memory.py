@@ -155,6 +155,11 @@ def estimates(given: argparse.Namespace, console: Console) -> list[dict[str, Any
         more = {"steps": given.steps, "threads": given.threads, "weights": given.weights and str(given.weights)}
         one = {**case, **in_process({**case, **more})}
         found.append(one)
+        console.print(
+            f"{side} px on {columns}x{rows}, {backbone}, {way}: "
+            f"{one['estimate'] / GIB:.2f} for {one['measured'] / GIB:.2f}",
+            style="dim",
+        )
         table.add_row(
             str(side),
             f"{columns}x{rows}",
@@ -206,7 +211,7 @@ def main() -> None:
     if given.case is not None:
         print(json.dumps(planned(json.loads(given.case))))
         return
-    console, report = Console(), {}
+    console, report = Console(), dict[str, Any]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if given.only != "canvases":
