@@ -196,11 +196,11 @@ class NormalisedObjective:
 
     def _prepare_gradient(self, source: Tensor) -> None:
         size = (self.mask.shape[2], self.mask.shape[3])
-        rows, columns = torch.nonzero(self.mask[0, 0] > 0, as_tuple=True)
-        top, bottom = int(rows.min()), int(rows.max()) + 1
-        left, right = int(columns.min()), int(columns.max()) + 1
+        box = _bounding_box(self.mask)
         # One pixel around the mask has a varying Laplacian, and a second one is its neighbour.
-        self.frame = Box(max(0, top - 2), max(0, left - 2), min(size[0], bottom + 2), min(size[1], right + 2))
+        self.frame = Box(
+            max(0, box.top - 2), max(0, box.left - 2), min(size[0], box.bottom + 2), min(size[1], box.right + 2)
+        )
         source, mask, target = (_cut(image, self.frame) for image in (source, self.mask, self.target))
         # The frame's own edge rows are constant, except where they are the canvas's.
         self.guidance = losses.laplacian(source, "replicate") * mask + losses.laplacian(target, "replicate") * (
@@ -339,10 +339,12 @@ class PublishedFirstPass:
             self.canvas_features = RegionFeatures(network, target, whole(size), set(style_taps))
             self.style = {tap: losses.gram_matrix(found) for tap, found in self.canvas_features(target).items()}
             own = source * mask
-            self.object_features = RegionFeatures(
-                network, own, whole((mask.shape[2], mask.shape[3])), {content_tap}
-            )
-            self.content = _wide(self.object_features(own)[content_tap])
+            # Outside the mask both pictures are black, and their features the same.
+            self.object_box = _bounding_box(mask)
+            self.object_features = RegionFeatures(network, torch.zeros_like(own), self.object_box, {content_tap})
+            self.content = _wide(self.object_features(_cut(own, self.object_box))[content_tap])
+            rows, columns = self.object_features.sizes[content_tap]
+            self.content_share = self.content[0, 0].numel() / (rows * columns)
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
         raw = self.pixels.scatter(x)
@@ -355,8 +357,9 @@ class PublishedFirstPass:
                 self.canvas_features(raw), self.style, self.style_taps
             )
         if weights.content:
-            features = self.object_features(_cut(blend, self.frame) * self.frame_mask)[self.content_tap]
-            found["content"] = weights.content * losses.content_loss(_wide(features), self.content)
+            seen = _cut(_cut(blend, self.frame) * self.frame_mask, self.object_box)
+            features = _wide(self.object_features(seen)[self.content_tap])
+            found["content"] = weights.content * self.content_share * losses.content_loss(features, self.content)
         if weights.tv:
             found["tv"] = weights.tv * losses.total_variation(blend)
         return found
@@ -413,6 +416,12 @@ class PublishedSecondPass:
 
     def picture(self, x: Tensor) -> Tensor:
         return self.pixels.scatter(x)
+
+
+def _bounding_box(mask: Tensor) -> Box:
+    """Of where the mask (1, 1, h, w) is above 0."""
+    rows, columns = torch.nonzero(mask[0, 0] > 0, as_tuple=True)
+    return Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
 
 
 def region_boxes(network: Network, boxes: Sequence[Box], tile: int) -> list[tuple[Box, tuple[Box, Box] | None]]:

@@ -29,12 +29,20 @@ CONTENT = "relu2_2"
 class Vgg(torch.nn.Module):
     """A frozen torchvision VGG (`vgg16`, `vgg19`) up to the deepest tap; gives all its taps, every time.
 
-    state: torchvision's names (`features.0.weight`); layers beyond the deepest tap may be absent. Raises
+    state: torchvision's names (`features.0.weight`); layers beyond the deepest tap may be absent. seen: what the
+    first layer gets of a picture in 0..255, by default the published program's `shifted`. Raises
     ValueError where a tap is unknown, the tap that content needs is left out, or a layer is missing.
     """
 
-    def __init__(self, state: Mapping[str, Tensor], name: str = "vgg16", taps: Sequence[str] = TAPS) -> None:
+    def __init__(
+        self,
+        state: Mapping[str, Tensor],
+        name: str = "vgg16",
+        taps: Sequence[str] = TAPS,
+        seen: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         super().__init__()
+        self.seen = shifted if seen is None else seen
         # Without storage: torchvision would spend seconds on a classifier that nobody wants.
         with torch.device("meta"):
             features = getattr(torchvision.models, name)(weights=None).features
@@ -53,6 +61,7 @@ class Vgg(torch.nn.Module):
             parameter.requires_grad = False
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.seen(x)
         found = {}
         for i, layer in enumerate(self.layers):
             x = layer(x)
@@ -150,8 +159,14 @@ def gram(features: Tensor) -> Tensor:
 
 
 def shifted(image: Tensor) -> Tensor:
-    """What the network sees of a picture in 0..255."""
+    """What the published network sees of a picture in 0..255."""
     return image - image.new_tensor(MEAN).view(1, 3, 1, 1)
+
+
+def standardised(image: Tensor) -> Tensor:
+    """What torchvision's networks were trained on, of a picture in 0..255."""
+    mean, deviation = image.new_tensor((0.485, 0.456, 0.406)), image.new_tensor((0.229, 0.224, 0.225))
+    return (image / 255 - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1)
 
 
 Features = Mapping[str, Tensor]
@@ -193,9 +208,9 @@ def first_pass_terms(z: Tensor, case: Case, vgg: Vgg) -> dict[str, Tensor]:
     blend = blended(z, case)
     fields = laplacian(blend)
     gradient = torch.stack([mse_loss(fields[c], case.guidance[c]) for c in range(3)]).mean()
-    of_target, of_z = vgg(shifted(case.target)), vgg(shifted(z))
-    of_source = vgg(shifted(case.source * case.mask))
-    of_blend = vgg(shifted(blend[:, :, *case.box] * case.mask))
+    of_target, of_z = vgg(case.target), vgg(z)
+    of_source = vgg(case.source * case.mask)
+    of_blend = vgg(blend[:, :, *case.box] * case.mask)
     return {
         "gradient": 1e4 * gradient,
         "style": 1e4 * style(of_z, of_target),
@@ -218,8 +233,8 @@ def second_pass_terms(
 
     zero_content: compare z with itself, as the published code does.
     """
-    of_target, of_z = vgg(shifted(case.target)), vgg(shifted(z))
-    held = of_z[CONTENT].detach() if zero_content else vgg(shifted(first))[CONTENT]
+    of_target, of_z = vgg(case.target), vgg(z)
+    held = of_z[CONTENT].detach() if zero_content else vgg(first)[CONTENT]
     terms = {"style": 1e7 * style(of_z, of_target), "content": mse_loss(of_z[CONTENT], held)}
     if histogram_weight:
         terms["histogram"] = histogram_weight * histogram(of_z, of_target)

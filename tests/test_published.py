@@ -136,6 +136,12 @@ def test_network_sees_pixels_less_the_published_shift() -> None:
     np.testing.assert_allclose(seen[0, :, 0, 1], [254.5512, 254.5629, 254.5960], rtol=1e-12)
 
 
+def test_standardised_is_what_torchvision_makes_of_a_picture() -> None:
+    image = torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(2))
+    expected = torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))(image)
+    torch.testing.assert_close(published.standardised(255 * image), expected)
+
+
 @pytest.mark.parametrize(
     ("name", "conv"), [("vgg16", (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)), ("vgg19", (0, 2, 5, 7, 10, 12, 14))]
 )
@@ -147,7 +153,7 @@ def test_taps_are_the_rectified_convolutions_of_their_names(name: str, conv: tup
     found = network(image)
     # The last convolution before each tap; after the second, fourth and seventh comes a pool.
     ends = dict(zip((2, 7, 14, 21), taps, strict=False))
-    x = image
+    x = published.shifted(image)
     for at in conv:
         weight, bias = state[f"features.{at}.weight"], state[f"features.{at}.bias"]
         x = torch.relu(torch.conv2d(x, weight, bias, padding=1))
@@ -211,13 +217,13 @@ def test_first_pass_terms_equal_their_formulas(small: Case, vgg: published.Vgg) 
     gradient = [((_laplacian(blend[c]) - small.guidance[c].numpy()) ** 2).mean() for c in range(3)]
     assert found["gradient"].item() == pytest.approx(1e4 * np.mean(gradient))
 
-    raw, target = (vgg(published.shifted(image)) for image in (z, small.target))
+    raw, target = (vgg(image) for image in (z, small.target))
     style = [((_gram(raw[tap]) - _gram(target[tap])) ** 2).mean() for tap in ("relu1_2", "relu2_2")]
     assert found["style"].item() == pytest.approx(1e4 * np.mean(style))
 
     mask = small.mask.numpy()
     ours, theirs = (
-        vgg(published.shifted(torch.from_numpy(image * mask)[None]))["relu2_2"].numpy()
+        vgg(torch.from_numpy(image * mask)[None])["relu2_2"].numpy()
         for image in (blend[:, 3:9, 2:8], small.source[0].numpy())
     )
     assert found["content"].item() == pytest.approx(((ours - theirs) ** 2).mean())
@@ -251,7 +257,7 @@ def test_first_pass_runs_the_network_four_times_in_an_evaluation(small: Case, vg
 def test_second_pass_terms_equal_their_formulas(small: Case, vgg: published.Vgg) -> None:
     z, first = _noise(small, 1), _noise(small, 2)
     found = published.second_pass_terms(z, first, small, vgg, tv_weight=0.5, histogram_weight=2)
-    own, held, target = (vgg(published.shifted(image)) for image in (z, first, small.target))
+    own, held, target = (vgg(image) for image in (z, first, small.target))
     taps = ("relu1_2", "relu2_2")
     style = [((_gram(own[tap]) - _gram(target[tap])) ** 2).mean() for tap in taps]
     assert found["style"].item() == pytest.approx(1e7 * np.mean(style))
