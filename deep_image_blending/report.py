@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -21,24 +22,34 @@ from deep_image_blending.config import PASSES, Options
 from deep_image_blending.curves import curves_svg
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write
+from deep_image_blending.metrics import MEASURES, evaluate_scene
 from deep_image_blending.passes import poisson_start
 from deep_image_blending.preview import mask_edge
 from deep_image_blending.runs import RunDirectory
-from deep_image_blending.scene import Scene
+from deep_image_blending.scene import Scene, as_float
 
+Palette = list[tuple[float, tuple[int, int, int]]]
+"""Shares of an area and the sRGB colours that fill them, the largest first."""
+
+SWATCHES = 7
 LONGEST = 2048
 """Longer side of a picture on the page; larger ones are scaled down."""
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """What the page shows of a run. pictures: (name, (H, W, 3) uint8); boxes: (name, box on the canvas)."""
+    """What the page shows of a run. pictures: (name, (H, W, 3) uint8); boxes: (name, box on the canvas).
+
+    palettes: (whose, [(share, colour)]). measures: by picture, then by name.
+    """
 
     run: RunDirectory
     name: str
     pictures: list[tuple[str, Pixels]]
     boxes: list[tuple[str, Box]]
     notes: list[str]
+    palettes: list[tuple[str, Palette]]
+    measures: dict[str, Mapping[str, float]]
 
 
 def write_report(runs: Sequence[RunDirectory], path: Path) -> None:
@@ -66,7 +77,8 @@ def _names(runs: Sequence[RunDirectory]) -> list[str]:
 
 def _gathered(run: RunDirectory, name: str) -> _Shown:
     pictures = [(name, as_bytes(pixels)) for name, pixels in run_pictures(run)]
-    notes = []
+    notes: list[str] = []
+    measures: dict[str, Mapping[str, float]] = {}
     scene = None
     try:
         scene = _scene(run)
@@ -74,6 +86,8 @@ def _gathered(run: RunDirectory, name: str) -> _Shown:
         notes.append(f"Poisson is left out: {error}")
     if scene is not None:
         pictures[1:1] = [("Poisson", _poisson(scene))]
+        measures = {title: evaluate_scene(scene, as_float(pixels)) for title, pixels in pictures[:2]}
+    measures |= _stored_measures(run.manifest.get("metrics"))
     height, width = pictures[0][1].shape[:2]
     changed = np.zeros((height, width), np.bool_)
     if scene is not None:
@@ -86,7 +100,12 @@ def _gathered(run: RunDirectory, name: str) -> _Shown:
         boxes.append(("object", with_margin(region, (height, width), 0.12)))
     if changed.any() and not changed.all():
         boxes.append(("boundary, where the paste shows most", boundary_box(pictures[0][1], changed)))
-    return _Shown(run, name, pictures, boxes, notes)
+    palettes = []
+    if changed.any():
+        if not changed.all():
+            palettes.append(("surroundings", palette(pictures[0][1], ~changed)))
+        palettes += [(title, palette(pixels, changed)) for title, pixels in (pictures[0], pictures[-1])]
+    return _Shown(run, name, pictures, boxes, notes, palettes, measures)
 
 
 def _scene(run: RunDirectory) -> Scene:
@@ -120,6 +139,28 @@ def boundary_box(paste: Pixels, inside: npt.NDArray[np.bool_]) -> Box:
     top = int(np.clip(row - height // 2, 0, inside.shape[0] - height))
     left = int(np.clip(column - width // 2, 0, inside.shape[1] - width))
     return top, left, top + height, left + width
+
+
+def palette(picture: Pixels, where: npt.NDArray[np.bool_]) -> Palette:
+    """The colours that fill `where` (H, W) of a picture (H, W, 3), at most SWATCHES of them, and their shares."""
+    pixels = picture[where]
+    if len(pixels) > 65536:
+        pixels = pixels[np.random.default_rng(0).choice(len(pixels), 65536, replace=False)]
+    reduced = Image.fromarray(pixels[None]).quantize(SWATCHES, Image.Quantize.MEDIANCUT, kmeans=3)
+    colours = np.asarray(reduced.getpalette(), np.uint8).reshape(-1, 3)
+    counts = np.bincount(np.asarray(reduced).ravel(), minlength=len(colours))
+    order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
+    return [
+        (float(counts[i] / len(pixels)), (int(c[0]), int(c[1]), int(c[2]))) for i in order for c in [colours[i]]
+    ]
+
+
+def _stored_measures(stored: Any) -> dict[str, Mapping[str, float]]:
+    """`metrics` of the manifest: numbers by pass, or, of one picture, by name."""
+    if not isinstance(stored, Mapping) or not stored:
+        return {}
+    by_pass = {key.replace("_", " "): value for key, value in stored.items() if isinstance(value, Mapping)}
+    return by_pass or {"result": stored}
 
 
 def _page(shown: Sequence[_Shown]) -> str:
@@ -161,18 +202,38 @@ def _article(number: int, shown: _Shown) -> str:
         for title, box in boxes
     )
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in shown.notes)
-    return f"""<article class="card">
+    return f"""<article>
 <svg class="store" width="0" height="0" aria-hidden="true"><defs>{store}</defs></svg>
 <header><h1>{escape(shown.name)}</h1><p>{_subtitle(manifest, height, width)}</p></header>
-{_wipe(number, ids, names, (0, 0, height, width), _centre(manifest, width))}{notes}
+{_wipe(number, ids, names, boxes, _centre(manifest, width))}{notes}
 {rows}
+<section class="card">
+{_palettes(shown.palettes)}
+{_measures(shown.measures)}
 {_losses(run)}
-{_measures(manifest.get("metrics"))}
 {_passes(manifest.get("passes", {}))}
 {_details("Decisions", _list(manifest.get("decisions", ())))}
 {_details("Command", f"<pre>{escape(' '.join(map(str, manifest.get('command', ()))))}</pre>")}
 {_details("Inputs, versions and device", _pairs(_origin(manifest)))}
+</section>
 </article>"""
+
+
+def _palettes(palettes: Sequence[tuple[str, Palette]]) -> str:
+    """Bars of colour, as wide as each colour's share."""
+    if not palettes:
+        return ""
+    bars = "".join(
+        '<figure><div class="swatches">'
+        + "".join(
+            f'<i style="flex-grow:{share:.3f};background:rgb{colour}" title="{share:.0%}, #{bytes(colour).hex()}">'
+            "</i>"
+            for share, colour in colours
+        )
+        + f"</div><figcaption>{escape(whose)}</figcaption></figure>"
+        for whose, colours in palettes
+    )
+    return f'<h2>Palette</h2><div class="palettes">{bars}</div>'
 
 
 def _subtitle(manifest: Mapping[str, Any], height: int, width: int) -> str:
@@ -207,20 +268,32 @@ def _centre(manifest: Mapping[str, Any], width: int) -> float:
     return float(50 * (left + right) / width)
 
 
-def _wipe(number: int, ids: Sequence[str], names: Sequence[str], box: Box, at: float) -> str:
-    """Paste on the left of a line, at `at` per cent of the width; one of the others on its right."""
+def _wipe(
+    number: int, ids: Sequence[str], names: Sequence[str], boxes: Sequence[tuple[str, Box]], at: float
+) -> str:
+    """Paste on the left of a line, at `at` per cent of the width; one of the others on its right.
+
+    boxes: what can be looked at, the whole first.
+    """
     if len(ids) < 2:
         return ""
     last = len(ids) - 1
+    box = boxes[0][1]
     choice = "".join(
         f'<input type="radio" class="c{i}" name="w{number}" id="w{number}c{i}"{" checked" if i == last else ""}>'
         f'<label for="w{number}c{i}">{escape(names[i])}</label>'
         for i in range(1, len(ids))
     )
+    views = "".join(
+        f'<button type="button" data-box="{left} {top} {right - left} {bottom - top}" '
+        f'aria-pressed="{"true" if i == 0 else "false"}">{escape(title.partition(",")[0])}</button>'
+        for i, (title, (top, left, bottom, right)) in enumerate(boxes)
+    )
     layers = "".join(f'<div class="layer p{i}">{_cut(ids[i], box, names[i])}</div>' for i in range(1, len(ids)))
+    height, width = _size(box)
     return (
-        f'<div class="wiping"><span>paste |</span>{choice}'
-        f'<div class="wipe" style="--at:{at:.1f}%;--ratio:{box[3] / box[2]:.4f}">{layers}'
+        f'<div class="wiping"><span>paste against</span>{choice}<span class="views">{views}</span>'
+        f'<div class="wipe" style="--at:{at:.1f}%;--ratio:{width / height:.4f}">{layers}'
         f'<div class="paste">{_cut(ids[0], box, names[0])}</div><i></i>'
         f'<input type="range" min="0" max="100" step="0.1" value="{at:.1f}" aria-label="paste against result">'
         "</div></div>"
@@ -241,14 +314,37 @@ def _losses(run: RunDirectory) -> str:
     return f'<h2>Losses</h2><div class="plot">{curves_svg(tables)}</div>'
 
 
-def _measures(stored: Any) -> str:
-    """`metrics` of the manifest: numbers by name, or these by picture."""
-    if not isinstance(stored, Mapping) or not stored:
-        return ""
-    columns = {k: v for k, v in stored.items() if isinstance(v, Mapping)} or {"result": stored}
+def _measures(columns: Mapping[str, Mapping[str, float]]) -> str:
+    """A row for each measure, what it says on hovering, and the best picture's number marked."""
     names = list(dict.fromkeys(name for values in columns.values() for name in values))
-    rows = [[name.replace("_", " "), *(_text(v.get(name, "")) for v in columns.values())] for name in names]
-    return f"<h2>Measures</h2>{_table(['', *(key.replace('_', ' ') for key in columns)], rows)}"
+    if not names:
+        return ""
+    rows = []
+    for name in names:
+        found = [values.get(name) for values in columns.values()]
+        measure = MEASURES.get(name)
+        best = _best(found, measure.better) if measure is not None else None
+        cells = "".join(
+            f'<td class="best">{_text(value)}</td>'
+            if value is not None and value == best
+            else f"<td>{_text(value)}</td>"
+            for value in found
+        )
+        hint = f' title="{escape(measure.meaning)}"' if measure is not None else ""
+        better = f"<td>{escape(measure.better)}</td>" if measure is not None else "<td></td>"
+        rows.append(f'<tr><th scope="row"{hint}>{escape(name.replace("_", " "))}</th>{cells}{better}</tr>')
+    titles = "".join(f"<th>{escape(title)}</th>" for title in ("", *columns, "better"))
+    return f"<h2>Measures</h2><table><thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _best(found: Sequence[float | None], better: str) -> float | None:
+    """The best of the numbers, where there are several that differ."""
+    numbers = [value for value in found if value is not None]
+    if len(set(numbers)) < 2:
+        return None
+    # Twice as much and half as much are equally far from 1.
+    key = {"lower": lambda v: v, "higher": lambda v: -v, "near 1": lambda v: abs(math.log(max(v, 1e-12)))}[better]
+    return min(numbers, key=key)
 
 
 def _passes(passes: Mapping[str, Mapping[str, Any]]) -> str:
@@ -315,53 +411,81 @@ def _details(title: str, body: str, *, open_: bool = False) -> str:
 
 
 _CSS = """
-:root{font:15px/1.5 system-ui,sans-serif;color:#1f2328;background:#eeeeec}
-body{margin:0;padding:1.5rem}
-main{display:grid;gap:1.5rem;align-items:start}
-main.one,.shared{max-width:74rem;margin-inline:auto}
+:root{font:15px/1.55 system-ui,sans-serif;color:#23211d;background:#6f6e6a}
+body{margin:0;padding:2rem 1.5rem 3rem}
+main{display:grid;gap:2rem;align-items:start}
+main.one,.shared{max-width:70rem;margin-inline:auto}
 main.many{grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr))}
 main.many~.shared{max-width:none}
-.shared{margin-top:1.5rem}
-.card{background:#fff;border-radius:10px;padding:1.4rem 1.6rem;box-shadow:0 1px 3px #0002;min-width:0}
-h1{font-size:1.5rem;margin:0;overflow-wrap:anywhere}
-header p{margin:.1rem 0 1rem;color:#5c636a}
-h2{font-size:1.1rem;margin:1.8rem 0 .5rem}
-h3{font-size:.8rem;font-weight:600;margin:1.3rem 0 .35rem;color:#5c636a;
- text-transform:uppercase;letter-spacing:.04em}
+article{min-width:0}
+.card{background:#faf9f6;border-radius:3px;padding:1.4rem 1.8rem 1.6rem;margin-top:2rem;
+ box-shadow:0 2px 10px #0003}
+header{color:#fff}
+h1{font:600 1.9rem/1.2 Georgia,'Times New Roman',serif;margin:0;overflow-wrap:anywhere}
+header p{margin:.2rem 0 1.2rem;color:#dddcd8;font-size:.9rem}
+h2{font:600 1.15rem/1.3 Georgia,'Times New Roman',serif;margin:1.9rem 0 .6rem}
+.card h2:first-child{margin-top:0}
+h3{font-size:.8rem;font-weight:400;margin:1.5rem 0 .4rem;color:#e9e8e4}
+h3::first-letter{text-transform:uppercase}
 .store{position:absolute}
-svg[role=img]{display:block;width:100%;height:auto;background:#ddd}
-.strip{display:grid;grid-auto-flow:column;grid-auto-columns:minmax(0,1fr);gap:.6rem}
+svg[role=img]{display:block;width:100%;height:auto;background:#55544f}
+.strip{display:grid;grid-auto-flow:column;grid-auto-columns:minmax(0,1fr);gap:.7rem}
 .zoom svg{image-rendering:pixelated}
 figure{margin:0}
-figcaption{font-size:.85rem;color:#5c636a;margin-top:.15rem}
+figcaption{font-size:.82rem;color:#dddcd8;margin-top:.2rem}
+.card figcaption{color:#6b675e}
+.wiping{color:#fff}
 .wiping>input{position:absolute;opacity:0}
-.wiping>span,.wiping>label{display:inline-block;font-size:.9rem;padding:.2rem .7rem;margin:0 .3rem .5rem 0}
+.wiping>span,.wiping>label{display:inline-block;font-size:.9rem;padding:.15rem .7rem;margin:0 .25rem .6rem 0}
 .wiping>span{padding-inline:0}
-.wiping>label{border:1px solid #ced4da;border-radius:1rem;cursor:pointer}
-.wiping>input:checked+label{background:#1f2328;border-color:#1f2328;color:#fff}
-.wiping>input:focus-visible+label{outline:2px solid #1c7ed6}
-.wipe{position:relative;max-width:calc(82vh*var(--ratio));overflow:hidden;border-radius:4px}
+.wiping>label,button{border:1px solid #ffffff80;border-radius:1rem;cursor:pointer}
+button{font:inherit;font-size:.9rem;padding:.15rem .7rem;margin-left:.25rem;background:none;color:inherit}
+.wiping>input:checked+label,button[aria-pressed=true]{background:#fff;border-color:#fff;color:#23211d}
+.wiping>input:focus-visible+label,button:focus-visible{outline:2px solid #ffd43b;outline-offset:2px}
+.wiping>.views{float:right;margin-right:0;display:none}
+.js .views{display:block}
+.wipe{position:relative;clear:both;max-width:calc(80vh*var(--ratio));margin-inline:auto;overflow:hidden;
+ border:.55rem solid #fff;box-shadow:0 3px 16px #0006}
 .layer{display:none}
 .c1:checked~.wipe .p1,.c2:checked~.wipe .p2,.c3:checked~.wipe .p3{display:block}
 .paste{position:absolute;inset:0;clip-path:inset(0 calc(100% - var(--at)) 0 0)}
 .wipe i{position:absolute;top:0;bottom:0;left:var(--at);width:2px;margin-left:-1px;
  background:#fff;box-shadow:0 0 3px #000}
+.wipe i::after{content:'\\2194';position:absolute;top:50%;left:50%;width:2rem;height:2rem;margin:-1rem;
+ border-radius:50%;background:#fff;color:#23211d;text-align:center;font:1.1rem/2rem sans-serif;
+ box-shadow:0 0 5px #0008}
 .wipe input{position:absolute;inset:0;width:100%;height:100%;margin:0;opacity:0;cursor:ew-resize}
-.wipe:focus-within{outline:2px solid #1c7ed6}
+.wipe:focus-within{outline:2px solid #ffd43b}
+.palettes{display:grid;gap:.8rem 1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,14rem),1fr))}
+.swatches{display:flex;height:2.6rem;border-radius:2px;overflow:hidden}
+.swatches i{flex-basis:0;min-width:4px}
 .plot{overflow-x:auto}.plot svg{display:block;width:100%;min-width:24rem;height:auto}
 table{border-collapse:collapse;font-size:.88rem;width:100%;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:.22rem .8rem .22rem 0;border-bottom:1px solid #e9ecef;overflow-wrap:anywhere}
-th{font-weight:500}thead th{color:#5c636a}
-.differs{background:#fff3bf}
-.note{background:#fff9db;padding:.5rem .8rem;border-radius:6px;font-size:.9rem}
+th,td{text-align:left;padding:.24rem .8rem .24rem 0;border-bottom:1px solid #e6e3da;overflow-wrap:anywhere}
+th{font-weight:400}thead th{color:#6b675e}
+th[title]{cursor:help}
+.best{font-weight:700}
+.differs{background:#fff0bf}
+.note{background:#fff6d6;padding:.5rem .8rem;border-radius:3px;font-size:.9rem}
 details{margin-top:1rem}summary{cursor:pointer;font-weight:600}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.85rem}
-dt{color:#5c636a}dd{margin:0;overflow-wrap:anywhere}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f1f3f5;padding:.6rem .8rem;border-radius:6px}
-@media print{body{background:#fff;padding:0}.card{box-shadow:none}}
+dt{color:#6b675e}dd{margin:0;overflow-wrap:anywhere}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f0eee8;padding:.6rem .8rem;border-radius:3px}
+@media print{:root{background:#fff}header,header p,h3,figcaption,.wiping{color:#23211d}
+.card,.wipe{box-shadow:none}}
 """
 
 _JS = """
+document.documentElement.classList.add('js');
 for (const slider of document.querySelectorAll('.wipe input'))
   slider.addEventListener('input', () => slider.parentElement.style.setProperty('--at', slider.value + '%'));
+for (const button of document.querySelectorAll('.views button'))
+  button.addEventListener('click', () => {
+    const wipe = button.closest('.wiping').querySelector('.wipe');
+    const [, , width, height] = button.dataset.box.split(' ').map(Number);
+    for (const picture of wipe.querySelectorAll('svg')) picture.setAttribute('viewBox', button.dataset.box);
+    wipe.style.setProperty('--ratio', width / height);
+    wipe.classList.toggle('zoom', Math.max(width, height) < 200);
+    for (const other of button.parentElement.children) other.setAttribute('aria-pressed', other === button);
+  });
 """

@@ -23,7 +23,7 @@ from deep_image_blending.config import Placement, preset
 from deep_image_blending.curves import curves_svg
 from deep_image_blending.errors import InputError
 from deep_image_blending.images import write_picture
-from deep_image_blending.report import boundary_box, write_report
+from deep_image_blending.report import boundary_box, palette, write_report
 from deep_image_blending.runs import RunDirectory
 from tests.conftest import Case, smooth_picture
 
@@ -142,7 +142,9 @@ def test_measures_timings_and_options_are_shown(tmp_path: Path, pictures: list[n
     metrics = {"paste": {"seam": 3.25}, "second_pass": {"seam": 1.125}}
     write_report([made_run(tmp_path / "run", pictures, metrics=metrics)], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
-    assert '<th scope="row">seam</th><td>3.25</td><td>1.125</td>' in text
+    row = re.search(r'<th scope="row" title="[^"]*">seam</th>(.*?)</tr>', text)
+    assert row
+    assert row[1] == '<td>3.25</td><td class="best">1.125</td><td>near 1</td>'
     assert "<td>8</td><td>2</td><td>250 ms</td>" in text
     assert '<th scope="row">first.weights.style</th><td>1</td>' in text
 
@@ -205,6 +207,34 @@ def test_nothing_to_report_and_nowhere_to_write_are_errors(tmp_path: Path, pictu
         write_report([made_run(tmp_path / "run", pictures)], tmp_path / "missing" / "report.html")
 
 
+def test_palette_holds_colours_by_their_share_of_the_area() -> None:
+    picture = np.zeros((10, 20, 3), np.uint8)
+    picture[:, :12], picture[:, 12:] = (200, 40, 30), (20, 60, 180)
+    where = np.zeros((10, 20), bool)
+    where[:, 4:14] = True
+    assert palette(picture, where) == [(0.8, (200, 40, 30)), (0.2, (20, 60, 180))]
+    assert palette(picture, where & (picture[..., 0] > 100)) == [(1.0, (200, 40, 30))]
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    found = palette(noise, np.ones((300, 300), bool))
+    assert len(found) == 7
+    assert sum(share for share, _ in found) == pytest.approx(1)
+
+
+def test_the_best_of_each_measure_is_marked_and_ties_are_not(tmp_path: Path, pictures: list[np.ndarray]) -> None:
+    metrics = {
+        "first_pass": {"seam": 0.5, "colour_bleed": 3.0, "background_difference": 0.0, "contrast_kept": 0.9},
+        "second_pass": {"seam": 1.5, "colour_bleed": 2.0, "background_difference": 0.0, "contrast_kept": 1.2},
+    }
+    write_report([made_run(tmp_path / "run", pictures, metrics=metrics)], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    rows = {m[1]: m[2] for m in re.finditer(r"<th scope=\"row\" title=\"[^\"]*\">([^<]*)</th>(.*?)</tr>", text)}
+    # 1.5 is nearer to 1 than 0.5 is: half as much is as far as twice.
+    assert rows["seam"] == '<td>0.5</td><td class="best">1.5</td><td>near 1</td>'
+    assert rows["colour bleed"] == '<td>3</td><td class="best">2</td><td>lower</td>'
+    assert rows["background difference"] == "<td>0</td><td>0</td><td>lower</td>"
+    assert rows["contrast kept"] == '<td class="best">0.9</td><td>1.2</td><td>near 1</td>'
+
+
 def test_boundary_box_lies_where_the_edge_is_strongest() -> None:
     paste = np.full((200, 300, 3), 100, np.uint8)
     inside = np.zeros((200, 300), bool)
@@ -246,13 +276,20 @@ def _chromium() -> str:
     pytest.skip("no Chromium: apt-get install chromium")
 
 
-def _screenshot(page: Path, folder: Path) -> np.ndarray:
-    """(700, 1000, 3) uint8, as Chromium shows the page."""
+def _screenshot(page: Path, folder: Path, width: int = 1000, height: int = 700) -> np.ndarray:
+    """(height, width, 3) uint8, as Chromium shows the page."""
     picture = folder / f"{page.stem}.png"
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
     profile = f"--user-data-dir={folder / 'profile'}"
     subprocess.run(
-        [_chromium(), *flags, profile, "--window-size=1000,700", f"--screenshot={picture}", page.as_uri()],
+        [
+            _chromium(),
+            *flags,
+            profile,
+            f"--window-size={width},{height}",
+            f"--screenshot={picture}",
+            page.as_uri(),
+        ],
         check=True,
         capture_output=True,
         timeout=120,
@@ -300,3 +337,42 @@ def test_page_shows_pictures_without_script(tmp_path: Path) -> None:
     for colour in ((255, 0, 0), (0, 0, 255)):
         rows, _ = _largest(shown, colour)
         assert rows.stop - rows.start > 300
+
+
+@pytest.mark.browser
+def test_buttons_bring_the_object_and_its_boundary_into_the_wipe(tmp_path: Path) -> None:
+    # The object is red in the paste and green in the result, on blue.
+    pictures = [np.full((96, 112, 3), (0, 0, 255), np.uint8) for _ in PICTURES]
+    for picture, colour in zip(pictures, ((255, 0, 0), (0, 255, 0), (0, 255, 0)), strict=True):
+        picture[8:30, 10:40] = colour
+    page = tmp_path / "report.html"
+    write_report([made_run(tmp_path / "run", pictures)], page)
+    shares = []
+    for index in range(3):
+        moved = tmp_path / f"view{index}.html"
+        script = f"document.querySelectorAll('.views button')[{index}].click();"
+        moved.write_text(page.read_text().replace("</script></body>", f"{script}</script></body>"))
+        shown = _screenshot(moved, tmp_path)[:600]
+        inside = (shown == (255, 0, 0)).all(-1).sum() + (shown == (0, 255, 0)).all(-1).sum()
+        shares.append(inside / (inside + (shown == (0, 0, 255)).all(-1).sum()))
+    assert shares[0] < 0.12
+    assert shares[1] > 3 * shares[0]
+    # The boundary's square has its middle on the edge.
+    assert 0.2 < shares[2] < 0.8
+
+
+@pytest.mark.browser
+def test_runs_stand_side_by_side_and_below_each_other_on_a_narrow_page(tmp_path: Path) -> None:
+    names, flat = "ab", {}
+    for name, colour in zip(names, ((255, 0, 0), (0, 255, 0)), strict=True):
+        flat[name] = made_run(tmp_path / name, [np.full((48, 56, 3), colour, np.uint8)] * 3)
+    page = tmp_path / "report.html"
+    write_report(list(flat.values()), page)
+    wide = _screenshot(page, tmp_path, 1400)
+    red, green = _largest(wide, (255, 0, 0)), _largest(wide, (0, 255, 0))
+    assert red[1].stop < green[1].start
+    assert red[0].start == green[0].start
+    narrow = _screenshot(page, tmp_path, 620, 3000)
+    red, green = _largest(narrow, (255, 0, 0)), _largest(narrow, (0, 255, 0))
+    assert red[0].stop < green[0].start
+    assert red[1].start == green[1].start
