@@ -1,4 +1,4 @@
-"""The published losses against seconds: `python -m tests.benchmarks.convergence --weights VGG19 [--size 256] [...]`.
+"""The published losses against seconds: `python -m tests.benchmarks.convergence --weights VGG19 [--size 256]`.
 
 The baseline is the plain restatement of the published first pass (tests/published.py). Ours minimises the same
 losses, seen by the blend itself, on the mask's pixels alone and from the Poisson solution: driven by the same
@@ -108,7 +108,9 @@ class PublishedOnBlend:
     def _content(self, blend: Tensor) -> Tensor:
         seen = (blend[:, :, *self.case.box] * self.case.mask)[:, :, *self.object_box.slices()]
         tap = published.CONTENT
-        own, kept = (losses.apply_head(f[tap], self.heads.get(tap)) for f in (self.object_features(seen), self.object))
+        own, kept = (
+            losses.apply_head(f[tap], self.heads.get(tap)) for f in (self.object_features(seen), self.object)
+        )
         rows, columns = self.object_features.sizes[tap]
         return (own - kept).square().sum() / (own.shape[1] * rows * columns)
 
@@ -135,7 +137,9 @@ def ours(
     return curve
 
 
-def baseline(case: published.Case, vgg: published.Vgg, judge: Callable[[Tensor], float], evaluations: int) -> Curve:
+def baseline(
+    case: published.Case, vgg: published.Vgg, judge: Callable[[Tensor], float], evaluations: int
+) -> Curve:
     """The published first pass, from the seed's noise."""
     curve = Curve(judge)
     every = max(1, evaluations // 40)
@@ -170,7 +174,8 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
         "size": given.size, "threads": torch.get_num_threads(), "evaluations": given.evaluations, "goal": goal
     }  # fmt: skip
     report["curves"] = {
-        name: {"seconds": c.seconds, "objective": c.values, "evaluations": c.evaluations} for name, c in curves.items()
+        name: {"seconds": c.seconds, "objective": c.values, "evaluations": c.evaluations}
+        for name, c in curves.items()
     }
     for name, curve in curves.items():
         at = curve.reached(goal)
@@ -182,7 +187,9 @@ def drawn(reports: list[dict[str, Any]], path: Path) -> None:
     mpl.use("agg")
     from matplotlib import pyplot as plt
 
-    figure, rows = plt.subplots(1, len(reports), figsize=(5.5 * len(reports), 4), squeeze=False, layout="constrained")
+    figure, rows = plt.subplots(
+        1, len(reports), figsize=(5.5 * len(reports), 4), squeeze=False, layout="constrained"
+    )
     for axes, report in zip(rows[0], reports, strict=True):
         for name, curve in report["curves"].items():
             axes.plot(curve["seconds"], curve["objective"], marker=".", markersize=4, label=name)
@@ -200,7 +207,7 @@ def main() -> None:
     parser.add_argument("--demo", default="shuttle")
     parser.add_argument("--evaluations", type=int, default=200, help="of the baseline; a multiple of 20")
     parser.add_argument("--steps", type=int, default=80, help="evaluations of ours")
-    parser.add_argument("--json", type=Path, help="write the curves here; a file that is there gets one more entry")
+    parser.add_argument("--json", type=Path, help="write the curves here, below those that are there")
     parser.add_argument("--picture", type=Path, help="draw all entries of the JSON file here")
     given = parser.parse_args()
     report = compare(given)

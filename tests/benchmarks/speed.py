@@ -2,7 +2,8 @@
 
 The baseline is the plain restatement in tests/published.py, with the same weights, on the same machine, in the
 same run. VGG-19 up to relu3_3 stands for VGG-16 up to relu4_3 where only these weights are at hand (the same
-layers for both sides). Prints tables, and writes JSON with --json.
+layers for both sides). Prints tables, and writes JSON with --json. How long ours needs until it is as good as the
+published program is tests/benchmarks/convergence.py's question.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import torch
 from PIL import Image
@@ -80,76 +82,70 @@ def identical_objective(given: argparse.Namespace, files: tuple[Path, Path, Path
     return {"published_s": a, "ours_s": b, "ratio": a / b}
 
 
-def to_equal_objective(given: argparse.Namespace, files: tuple[Path, Path, Path]) -> dict[str, Any]:
-    """2. Seconds until the published objective of our blend is as good as the baseline's after N evaluations."""
-    ss, ts = round(0.6 * given.size), given.size
-    case = published.load_case(*files, ss, ts, ts // 2, ts // 2)
-    vgg = published.Vgg(read_state_dict(given.weights), "vgg19", TAPS)
-    torch.manual_seed(0)
+def region_seconds(network: Network, taps: set[str], side: int, canvas: int, times: int) -> float:
+    """Seconds of one value and gradient of all features of an object of `side` on a square canvas."""
+    top = (canvas - side) // 2 // 16 * 16
+    box = Box(top, top, top + side, top + side) if side < canvas else whole((canvas, canvas))
+    # Only the surroundings that features reach are read: random pixels there, nothing elsewhere.
+    pixels = torch.zeros(1, 3, canvas, canvas)
+    near = slice(max(0, top - 256), top + side + 256)
+    pixels[:, :, near, near].uniform_(0, 255)
+    region = RegionFeatures(network, pixels, box, taps)
+    own = torch.rand(1, 3, side, side) * 255
 
-    def judged(picture: torch.Tensor) -> float:
-        """All terms on the final blend: style too sees the blend, for both."""
-        return float(sum(published.first_pass_terms(picture, case, vgg).values()))
+    def once() -> None:
+        x = own.clone().requires_grad_(True)
+        torch.stack([f.float().square().mean() for f in region(x).values()]).sum().backward()
 
-    began = time.perf_counter()
-    end = published.run_first_pass(case, vgg, given.evaluations - 1, torch.randn_like(case.target))
-    baseline_s, goal = time.perf_counter() - began, judged(end)
-    place = config.Placement(ss=ss, ts=ts, x=ts // 2, y=ts // 2, square=True)
-    scene = compose_scene(load_picture(files[0]), load_mask(files[1]), load_picture(files[2]), place)
-    found: dict[str, Any] = {"evaluations": given.evaluations, "published_s": baseline_s, "published": goal}
-    for backbone in ("vgg19", "embedded"):
-        base = config.preset("natural")
-        first = dataclasses.replace(base.first, backbone=backbone, membrane="full", style_from="whole")
-        options = dataclasses.replace(base, placement=place, first=first)
-        weights = given.weights if backbone == "vgg19" else None
-        reached = None
-        for steps in (2, 5, 10, 20, 40, 80):
-            run = options.with_pass("first_pass", dataclasses.replace(first, steps=steps, levels=1))
-            began = time.perf_counter()
-            loaded = load_backbone(backbone, passes.wanted_taps(first), weights=weights)
-            result = passes.first_pass(scene, run, loaded)
-            seconds = time.perf_counter() - began
-            value = judged(torch.from_numpy(result.picture).permute(2, 0, 1)[None])
-            if value <= goal:
-                reached = {"steps": steps, "seconds": seconds, "objective": value, "ratio": baseline_s / seconds}
-                break
-        found[backbone] = reached or {"steps": 80, "seconds": seconds, "objective": value, "ratio": None}
-    return found
+    return median(once, times)
 
 
-def region_evaluation(given: argparse.Namespace) -> dict[str, Any]:
-    """3. Seconds an evaluation of the features of the same object on growing canvases, by backbone."""
-    side = given.size // 2
-    found: dict[str, Any] = {}
-    networks: dict[str, Network] = {
-        "vgg16 to relu4_3": _untrained_vgg16(),
-        "vgg19 to relu3_3": load_backbone("vgg19", set(TAPS), weights=given.weights).network.to(CPU),
-        "embedded": load_backbone("embedded", set(TAPS)).network.to(CPU),
+def networks(weights: Path) -> dict[str, tuple[Network, set[str]]]:
+    vgg19 = load_backbone("vgg19", set(TAPS), weights=weights).network.to(CPU)
+    return {
+        "VGG-16 to relu4_3": (_untrained_vgg16(), {"relu4_3", *TAPS}),
+        "VGG-19 to relu3_3": (vgg19, set(TAPS)),
+        "embedded": (load_backbone("embedded", set(TAPS)).network.to(CPU), set(TAPS)),
     }
-    for name, network in networks.items():
-        taps = {"relu4_3", *TAPS} if "4_3" in name else set(TAPS)
-        row = {}
-        for canvas in (2 * side, 4 * side):
-            top = (canvas - side) // 2 // 16 * 16
-            box = Box(top, top, top + side, top + side)
-            region = RegionFeatures(network, torch.rand(1, 3, canvas, canvas) * 255, box, taps)
-            pixels = torch.rand(1, 3, side, side) * 255
 
-            def once(region: RegionFeatures = region, pixels: torch.Tensor = pixels) -> None:
-                x = pixels.clone().requires_grad_(True)
-                torch.stack([f.float().square().mean() for f in region(x).values()]).sum().backward()
 
-            row[str(canvas)] = median(once, given.times)
-        x = torch.rand(1, 3, 2 * side, 2 * side) * 255
-        plain = RegionFeatures(network, x, whole((2 * side, 2 * side)), taps)
+def same_region(given: argparse.Namespace) -> dict[str, Any]:
+    """2. Seconds of one evaluation of the same object's features, by backbone."""
+    side = given.size // 2
+    return {
+        name: region_seconds(network, taps, side, 2 * side, given.times)
+        for name, (network, taps) in networks(given.weights).items()
+    }
 
-        def full(plain: RegionFeatures = plain, x: torch.Tensor = x) -> None:
-            y = x.clone().requires_grad_(True)
-            torch.stack([f.float().square().mean() for f in plain(y).values()]).sum().backward()
 
-        row["whole canvas"] = median(full, given.times)
-        found[name] = row
-    return found
+def scaling(given: argparse.Namespace) -> dict[str, Any]:
+    """3. Seconds of an evaluation of the embedded backbone against the object's size and the canvas's."""
+    network, taps = networks(given.weights)["embedded"]
+    sides, canvases = [64, 96, 128, 192, 256, 384, 512], [256, 512, 1024, 2048, 4096]
+    by_object = [region_seconds(network, taps, side, 1024, given.times) for side in sides]
+    by_canvas = [region_seconds(network, taps, 128, canvas, given.times) for canvas in canvases]
+    return {
+        "object": {"side": sides, "seconds": by_object, "slope": slope([s * s for s in sides[2:]], by_object[2:])},
+        "canvas": {"side": canvases, "seconds": by_canvas, "slope": slope([c * c for c in canvases], by_canvas)},
+    }
+
+
+def slope(pixels: list[int], seconds: list[float]) -> float:
+    """The power of the pixels with which seconds grow."""
+    return float(np.polyfit(np.log(pixels), np.log(seconds), 1)[0])
+
+
+def drawn(found: dict[str, Any], path: Path) -> None:
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for key, label in (("object", "object, on a canvas of 1024"), ("canvas", "canvas, with an object of 128")):
+        row = found[key]
+        axes.plot(row["side"], row["seconds"], marker="o", label=f"{label}: seconds ∝ pixels^{row['slope']:.2f}")
+    axes.set(xscale="log", yscale="log", xlabel="side in pixels", ylabel="seconds an evaluation (embedded)")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
 
 
 def _untrained_vgg16() -> Network:
@@ -170,8 +166,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="VGG-19 state dict, to relu3_4 at least")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--times", type=int, default=5)
-    parser.add_argument("--evaluations", type=int, default=100, help="of the baseline; a multiple of 20")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--picture", type=Path, help="draw seconds against sizes here")
     given = parser.parse_args()
     demo = demo_named()
     folder = Path("/tmp") if given.json is None else given.json.parent
@@ -188,31 +184,20 @@ def main() -> None:
     table.add_row(f"{given.size} px", f"{one['published_s']:.3f}", f"{one['ours_s']:.3f}", f"{one['ratio']:.2f}")
     console.print(table)
 
-    report["region"] = regions = region_evaluation(given)
-    side = given.size // 2
-    table = Table(
-        "", f"on {2 * side}", f"on {4 * side}", "whole canvas", "vgg16 / it", title=f"A {side} px object"
-    )
-    base = regions["vgg16 to relu4_3"][str(2 * side)]
-    for name, row in regions.items():
-        near, far = row[str(2 * side)], row[str(4 * side)]
-        table.add_row(name, f"{near:.3f} s", f"{far:.3f} s", f"{row['whole canvas']:.3f} s", f"{base / near:.1f}")
+    report["region"] = regions = same_region(given)
+    table = Table("", "seconds", "VGG-16 / it", title=f"Features of a {given.size // 2} px object, with gradient")
+    for name, seconds in regions.items():
+        table.add_row(name, f"{seconds:.3f}", f"{regions['VGG-16 to relu4_3'] / seconds:.1f}")
     console.print(table)
 
-    report["to_equal_objective"] = two = to_equal_objective(given, files)
-    table = Table("", "evaluations", "seconds", "objective", "times faster", title="Until as good as the baseline")
-    table.add_row(
-        "published", str(two["evaluations"]), f"{two['published_s']:.1f}", f"{two['published']:.1f}", "1"
-    )
-    if not np.isfinite(two["published"]):
-        console.print(
-            "the baseline diverged (its fixed step is not safe with these weights): nothing to compare with"
-        )
-    for name in ("vgg19", "embedded"):
-        row = two[name]
-        ratio = "not reached" if row["ratio"] is None else f"{row['ratio']:.0f}"
-        table.add_row(name, str(row["steps"]), f"{row['seconds']:.2f}", f"{row['objective']:.1f}", ratio)
+    report["scaling"] = three = scaling(given)
+    table = Table("", *("" for _ in range(7)), show_header=False, title="Seconds an evaluation, embedded")
+    for key, row in three.items():
+        table.add_row(f"{key}, side", *map(str, row["side"]))
+        table.add_row(f"slope {row['slope']:.2f}", *(f"{value:.4f}" for value in row["seconds"]))
     console.print(table)
+    if given.picture is not None:
+        drawn(three, given.picture)
     if given.json is not None:
         given.json.write_text(json.dumps(report, indent=2, default=float) + "\n", encoding="utf-8")
 
