@@ -282,12 +282,14 @@ def _checked_embedded(
 
 
 def _zeros(name: str) -> Mapping[str, Tensor]:
-    """A state dict of torchvision's shapes."""
+    """A state dict of torchvision's shapes, without its classifier's."""
     from torchvision import models
 
     with torch.device("meta"):
         shapes = getattr(models, name)(weights=None).state_dict()
-    return {key: torch.zeros(value.shape) for key, value in shapes.items()}
+    return {
+        key: torch.zeros(value.shape) for key, value in shapes.items() if not key.startswith(("classifier", "fc"))
+    }
 
 
 def _weights_url(name: str) -> str:

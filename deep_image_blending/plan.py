@@ -443,11 +443,16 @@ def _target_features(network: Network, own: PassOptions, size: tuple[int, int], 
     return int(sum(areas[tap] for tap in taps) * element + 2 * max(areas.values()) * _FLOAT)
 
 
-def measured_rate(network: Network, options: Options, taps: frozenset[str], side: int = 128) -> float:
-    """Multiply-adds a second of this network's convolutions, forward and gradient, on a patch of `side` pixels."""
+def measured_rate(network: Network, options: Options, taps: frozenset[str]) -> float:
+    """Multiply-adds a second of this network's convolutions, forward and gradient, on a patch of its input.
+
+    The patch is as large as makes it a fraction of a second's work, on a card more.
+    """
     device = torch.device(options.device)
     dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
     network = network.truncated(taps).to(device, dtype)
+    per_pixel = _work(network, _everything(network, (64, 64))) / 64**2
+    side = int(min(512, max(48, math.sqrt((2e10 if device.type == "cuda" else 4e8) / max(per_pixel, 1)))))
     patch = torch.zeros(1, 3, side, side, device=device)
     evaluate = RegionFeatures(network, patch, whole((side, side)), taps)
 
