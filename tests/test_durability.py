@@ -122,7 +122,7 @@ def killed_until_done(
             how: dict[str, Any] = {"kill_after": dice.uniform(0.02, 0.5)}
         else:
             stage = dice.choice(("half", "before", "after"))
-            how = {"suffering": KillAtWrite(dice.randint(1, 20), stage)}
+            how = {"suffering": KillAtWrite(dice.randint(1, 11), stage)}
         code = blend(*command, **how).code
         assert code in (0, -signal.SIGKILL)
         assert_files_whole(path)
@@ -136,7 +136,7 @@ def kill_at_random(
     """Runs, one after another, until there have been so many kills; each must equal the whole one in the end."""
     dice, before = random.Random(f"{variant} {seed}"), blend.kills
     for number in itertools.count():
-        killed_until_done(blend, pictures, path / str(number), variant, dice, 6)
+        killed_until_done(blend, pictures, path / str(number), variant, dice, 8)
         assert_same_run(path / str(number), whole)
         shutil.rmtree(path / str(number))
         if blend.kills - before >= kills:
@@ -163,7 +163,7 @@ def test_a_thousand_kills(
 def test_what_the_kills_strike_is_what_it_says(whole: Callable[[str], Path]) -> None:
     settled = passes_of(whole("two levels that settle early"))["first_pass"]
     assert settled["ended"] == "settled"
-    assert settled["evaluations"] < 40
+    assert settled["evaluations"] < 26
     assert passes_of(whole("natural"))["second_pass"]["evaluations"] == STEPS
     assert passes_of(whole("published"))["first_pass"]["evaluations"] == 20
 
@@ -174,12 +174,9 @@ def test_what_the_kills_strike_is_what_it_says(whole: Callable[[str], Path]) -> 
         ("composite.png", 1, False),
         ("run.json", 1, False),
         ("run.json", 2, True),
-        ("first_pass.000001.jpg", 1, True),
         ("first_pass.000001.ckpt", 1, True),
-        ("first_pass.000004.ckpt", 1, True),
         ("first_pass.losses.csv", 5, True),
         ("first_pass.png", 1, True),
-        ("run.json", 3, True),
         ("second_pass.000002.ckpt", 1, True),
         ("second_pass.png", 1, True),
         ("run.json", 5, True),
@@ -203,7 +200,6 @@ def test_killed_while_a_file_is_being_written(
     [
         ("runs", "RunDirectory.keep_previous"),
         ("runs", "RunDirectory.drop_checkpoints"),
-        ("runs", "_in_order"),
         ("pipeline", "second_pass"),
         ("pipeline", "_write_result"),
     ],
@@ -228,25 +224,24 @@ def test_killed_while_the_second_pass_is_made_again_both_results_are_there_in_th
 # Interrupted
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+INTERRUPT, TERMINATE = signal.SIGINT, signal.SIGTERM
+
+
 @pytest.mark.parametrize(
-    ("module", "function", "number", "words"),
+    ("sent", "module", "function", "number", "words"),
     [
-        ("pipeline", "read_inputs", 1, "interrupted"),
-        ("pipeline", "load_backbones", 1, "interrupted"),
-        ("runs", "RunDirectory._clear", 1, "interrupted"),
-        ("pipeline", "execute", 1, "stopped at once"),
-        ("passes", "_objective", 1, "stopped at once"),
-        ("pipeline", "Recorder.__call__", 1, "stopped at once"),
-        ("pipeline", "Recorder.__call__", 7, "checkpoint written"),
-        ("pipeline", "Recorder.__call__", STEPS, "checkpoint written"),
-        ("pipeline", "_write_result", 1, "stopped after the first pass"),
-        ("runs", "RunDirectory.drop_checkpoints", 1, "stopped after the first pass"),
-        ("pipeline", "execute", 2, "stopped at once"),
-        ("pipeline", "saved_first_pass", 1, "stopped at once"),
-        ("passes", "_objective", 2, "stopped at once"),
-        ("pipeline", "Recorder.__call__", STEPS + 5, "checkpoint written"),
-        ("pipeline", "Recorder.__call__", 2 * STEPS, "checkpoint written"),
+        (INTERRUPT, "pipeline", "read_inputs", 1, "interrupted"),
+        (TERMINATE, "pipeline", "load_backbones", 1, "interrupted"),
+        (TERMINATE, "runs", "RunDirectory._clear", 1, "interrupted"),
+        (INTERRUPT, "pipeline", "execute", 1, "stopped at once"),
+        (TERMINATE, "passes", "_objective", 1, "stopped at once"),
+        (INTERRUPT, "pipeline", "Recorder.__call__", 1, "stopped at once"),
+        (INTERRUPT, "pipeline", "Recorder.__call__", 7, "checkpoint written"),
+        (TERMINATE, "pipeline", "Recorder.__call__", STEPS, "checkpoint written"),
+        (TERMINATE, "runs", "RunDirectory.drop_checkpoints", 1, "stopped after the first pass"),
+        (TERMINATE, "passes", "_objective", 2, "stopped at once"),
+        (TERMINATE, "pipeline", "Recorder.__call__", STEPS + 5, "checkpoint written"),
+        (INTERRUPT, "pipeline", "Recorder.__call__", 2 * STEPS, "checkpoint written"),
     ],
 )
 def test_interrupted_it_exits_130_says_how_to_go_on_and_then_equals_the_uninterrupted_one(
@@ -282,14 +277,14 @@ def test_a_second_signal_stops_at_once_and_keeps_the_last_checkpoint(
     assert_same_run(path, natural)
 
 
-def test_interrupted_at_every_third_evaluation_it_still_equals_the_uninterrupted_one(
+def test_interrupted_at_every_fourth_evaluation_it_still_equals_the_uninterrupted_one(
     blend: Commands, pictures: Case, natural: Path, path: Path
 ) -> None:
-    third, codes = SignalAt("pipeline", "Recorder.__call__", 3), []
+    fourth, codes = SignalAt("pipeline", "Recorder.__call__", 4), []
     while not codes or codes[-1] == 130:
-        codes.append(blend(*begin_or_resume(pictures, path), suffering=third).code)
+        codes.append(blend(*begin_or_resume(pictures, path), suffering=fourth).code)
     assert codes[-1] == 0
-    assert len(codes) == 2 * STEPS // 3 + 1
+    assert len(codes) == 2 * STEPS // 4 + 1
     assert_same_run(path, natural)
 
 
@@ -300,15 +295,11 @@ def test_interrupted_at_every_third_evaluation_it_still_equals_the_uninterrupted
     ("name", "number"),
     [
         ("composite.png", 1),
-        ("run.json", 1),
-        ("run.json", 2),
         ("first_pass.000002.jpg", 1),
         ("first_pass.losses.csv", 3),
         ("first_pass.000003.ckpt", 1),
         ("first_pass.png", 1),
-        ("run.json", 3),
         ("second_pass.000004.ckpt", 1),
-        ("second_pass.png", 1),
         ("run.json", 5),
     ],
 )
@@ -351,7 +342,7 @@ def test_a_small_disk_that_grows_only_when_it_is_full(
     if shutil.which("mount") is None:
         pytest.skip("there is no mount command")
     stopped: list[str] = []
-    for size in (4, 12, 40, 100, 180, 260, 340, 400, 100_000):
+    for size in (4, 40, 180, 340, 100_000):
         path = small_disk(size) / "run"
         ended = blend(*begin_or_resume(pictures, path), "--quiet")
         assert_files_whole(path)
@@ -360,7 +351,7 @@ def test_a_small_disk_that_grows_only_when_it_is_full(
         stopped.append(complaint(ended, 1))
         assert "free space" in stopped[-1]
     print(len(stopped), "times full")
-    assert len(stopped) > 3
+    assert len(stopped) >= 3
     assert_same_run(path, natural)
 
 
@@ -378,29 +369,26 @@ def test_a_folder_that_may_no_longer_be_written_stops_the_run(
     assert_same_run(path, natural)
 
 
-@pytest.mark.parametrize("number", [1, STEPS, STEPS + 4, 2 * STEPS])
+@pytest.mark.parametrize("number", [1, 2 * STEPS])
 def test_a_folder_that_is_removed_stops_the_run(blend: Commands, pictures: Case, path: Path, number: int) -> None:
     ended = blend(*begin(pictures, path), "--quiet", suffering=FolderAt(number, "removed", path))
     assert "the run directory has gone" in complaint(ended, 1)
     assert not path.exists()
 
 
-@pytest.mark.parametrize("allocator", ["torch", "numpy"])
 @pytest.mark.parametrize(
-    ("module", "function", "number", "begun"),
+    ("allocator", "module", "function", "number", "begun"),
     [
-        ("pipeline", "scene_of", 1, False),
-        ("pipeline", "load_backbones", 1, False),
-        ("passes", "_objective", 1, True),
-        ("lbfgs", "LBFGS.tell", 5, True),
-        ("lbfgs", "LBFGS.tell", STEPS + 3, True),
-        ("pipeline", "_write_result", 1, True),
+        ("numpy", "pipeline", "scene_of", 1, False),
+        ("torch", "pipeline", "load_backbones", 1, False),
+        ("torch", "lbfgs", "LBFGS.tell", 5, True),
+        ("numpy", "lbfgs", "LBFGS.tell", STEPS + 3, True),
+        ("numpy", "pipeline", "_write_result", 1, True),
     ],
 )
 def test_without_memory_a_run_stops_with_the_remedy(
     blend: Commands,
     pictures: Case,
-    natural: Path,
     path: Path,
     allocator: str,
     module: str,
@@ -410,11 +398,11 @@ def test_without_memory_a_run_stops_with_the_remedy(
 ) -> None:
     starved = StarvedAt(allocator, module, function, number)
     line = complaint(blend(*begin(pictures, path), "--quiet", suffering=starved), 1)
-    assert "not enough memory" in line
-    assert "smaller --ss and --ts" in line
-    assert ("--resume" in line) == begun
+    assert "not enough memory; free some" in line
+    assert ("--resume" in line) == begun == (path / "run.json").exists()
+    assert_files_whole(path)
     assert blend(*begin_or_resume(pictures, path)).code == 0
-    assert_same_run(path, natural)
+    assert {entry["status"] for entry in passes_of(path).values()} == {"done"}
 
 
 # Locked
@@ -461,7 +449,7 @@ def damaged(checkpoint: Path, how: str) -> None:
     checkpoint.write_bytes({"empty": b"", "short": data[:20], "truncated": data[:-1]}.get(how, data))
 
 
-@pytest.mark.parametrize("how", ["flipped", "truncated", "short", "empty"])
+@pytest.mark.parametrize("how", ["flipped", "truncated", "empty"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     blend: Commands, pictures: Case, natural: Path, path: Path, how: str
 ) -> None:
@@ -482,7 +470,7 @@ def test_without_a_whole_checkpoint_the_pass_begins_again_and_says_so(
     assert_same_run(path, natural)
 
 
-@pytest.mark.parametrize("left", [0, 40, 90])
+@pytest.mark.parametrize("left", [0, 90])
 def test_a_damaged_loss_table_costs_its_rows_alone(
     blend: Commands, pictures: Case, natural: Path, path: Path, left: int
 ) -> None:
@@ -501,7 +489,7 @@ def test_a_damaged_manifest_is_named(blend: Commands, pictures: Case, path: Path
     manifest = path / "run.json"
     text = manifest.read_text()
     stored = json.loads(text)
-    for broken in ("", text[: len(text) // 2], "[]", "{}", '{"format": 1}', "\0\1", text.replace("{", "[", 2)):
+    for broken in ("", text[: len(text) // 2], "[]", "\0\1"):
         manifest.write_text(broken)
         assert "start a new run" in complaint(blend(*resume(path), "--quiet"), 2)
     for key in ("inputs", "options"):
@@ -519,7 +507,6 @@ def test_a_damaged_manifest_is_named(blend: Commands, pictures: Case, path: Path
         (("--num-steps", "30"), f"first.steps was {STEPS}, now 30"),
         (("--x", "30"), "placement.x was None, now 30.0"),
         (("--init", "noise"), "init was 'poisson', now 'noise'"),
-        (("--preset", "resnet"), "preset was 'natural', now 'resnet'"),
         (("--style-layers", "relu1_1"), "now ('relu1_1',)"),
     ],
 )
