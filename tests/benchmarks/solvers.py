@@ -2,9 +2,9 @@
 
 Ours, with and without its preconditioner, against PyTorch's L-BFGS (strong Wolfe line search, and the fixed step
 of 1 that it has by default), SciPy's L-BFGS-B and Adam, all from the Poisson start, with the same history where
-they have one, on the `natural` preset's first pass at full resolution. The lowest objective after so many evaluations,
-over its value at the start, and the evaluations and seconds until each was as low as PyTorch's strong Wolfe search
-at the end. Every evaluation counts, those of line searches too.
+they have one, on the `natural` preset's first pass at full resolution. The lowest objective after so many
+evaluations, over its value at the start, and the evaluations and seconds until each was as low as PyTorch's strong
+Wolfe search at the end. Every evaluation counts, those of line searches too.
 """
 
 from __future__ import annotations
