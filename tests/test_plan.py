@@ -21,6 +21,7 @@ from deep_image_blending.features import RegionFeatures, whole
 from deep_image_blending.images import load_picture
 from deep_image_blending.scene import Scene, compose_scene
 
+from .benchmarks import memory as benchmark
 from .conftest import Case, disc_mask, smooth_picture
 
 BOTH: tuple[config.PassName, ...] = ("first_pass", "second_pass")
@@ -283,3 +284,19 @@ def test_other_errors_are_not_taken_for_memory(
 
 def test_freeing_caches_needs_no_graphics_card() -> None:
     pipeline.free_caches("cpu")
+
+
+@pytest.mark.slow
+def test_peak_memory_of_a_run_follows_the_object_not_the_canvas(tmp_path: Path) -> None:
+    """At most 1.3 times as much on a 4096x4096 canvas as on a 512x512 one, the pictures themselves apart."""
+    small, large = (benchmark.command(tmp_path, 160, (side, side), 4, ()) for side in (512, 4096))
+    assert large["peak"] <= 1.3 * small["peak"] + large["picture"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("side", "backbone"), [(96, "embedded"), (400, "embedded"), (400, "random")])
+@pytest.mark.parametrize("way", plan.WAYS)
+def test_estimate_is_right_to_three_tenths_and_seldom_low(side: int, backbone: str, way: plan.Way) -> None:
+    case = {"object": side, "canvas": (side * 3 // 2, side * 2), "backbone": backbone, "way": way}
+    found = benchmark.in_process({**case, "steps": 4, "threads": 1, "weights": None})
+    assert 0.9 * found["measured"] < found["estimate"] < 1.3 * found["measured"]
