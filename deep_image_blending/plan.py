@@ -440,7 +440,8 @@ def _target_features(network: Network, own: PassOptions, size: tuple[int, int], 
     tile = (min(size[0], TILE + 2 * reach), min(size[1], TILE + 2 * reach))
     channels, taps = _channels(network), taps_of(own)[0]
     areas = {name: channels[name] * box.area for name, box in _everything(network, tile).items()}
-    return int(sum(areas[tap] for tap in taps) * element + 2 * max(areas.values()) * _FLOAT)
+    # Weighted copies of the taps, and the grid of features that similarity averages.
+    return int(sum(areas[tap] for tap in taps) * (element + 2 * _FLOAT) + 2 * max(areas.values()) * element)
 
 
 def measured_rate(network: Network, options: Options, taps: frozenset[str]) -> float:
