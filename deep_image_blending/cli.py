@@ -1106,9 +1106,12 @@ def _fitting(
 
     With --dry-run the plan is printed, on standard output.
     """
+    from deep_image_blending.passes import require_room
     from deep_image_blending.plan import WAYS, decide
 
     require_one_of("--memory", given.memory, ("auto", *WAYS))
+    for name in passes:
+        require_room(scene, options.of(name), loaded[name].network)
     limit = None if given.max_memory is None else round(given.max_memory * 2**30)
     decision = decide(scene, options, loaded, passes, wanted=given.memory, limit=limit)
     if decision.said is not None:

@@ -115,13 +115,18 @@ def load_mask(pictured: Pictured, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Fl
 
     Grey over the greatest value of its depth, without colour management; RGB by its luminance (ITU-R BT.601);
     times alpha. Where alpha varies and the rest is of one colour, or colourful, alpha is the mask: that is an
-    object cut out. Raises InputError as `load_picture` does.
+    object cut out. Where nothing is above level 1, that is white, with a warning. Raises InputError as
+    `load_picture` does.
     """
     path, raster, _ = _raster(pictured, max_pixels)
     with _refusing(str(path)):
         planes, alpha = raster.planes, raster.alpha
         if planes.shape[2] == 4:
             planes = _ink_to_rgb(planes)
+        if planes.max() == 1:
+            # A label image: as a grey level, 1 is next to nothing.
+            warnings.warn(f"mask '{path}' has the values 0 and 1 alone: 1 was taken for white", stacklevel=2)
+            planes = planes * np.iinfo(planes.dtype).max
         grey = bool((planes[..., :1] == planes).all())
         if alpha is not None and alpha.min() < alpha.max() and (not grey or (planes == planes[:1, :1]).all()):
             return alpha

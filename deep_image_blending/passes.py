@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -242,6 +243,7 @@ def _run_pass(
     network = backbone.network.to(device, dtype)
     if options.published_input:
         network = with_normalisation(network, PUBLISHED)
+    require_room(scene, pass_options, network)
     levels = pass_levels(name, scene, pass_options, network)
     if name == "first_pass" and pass_options.objective == "normalised":
         fine, membrane = levels[-1].window, pass_options.membrane
@@ -524,6 +526,31 @@ def require_on_canvas(scene: Scene) -> None:
             f"preset wacv2020 needs the whole source on the canvas: it covers rows {scene.top}..{bottom} and "
             f"columns {scene.left}..{right} of a {width}x{height} canvas; move it with --x and --y, "
             "or use --preset natural"
+        )
+
+
+def require_room(scene: Scene, options: PassOptions, network: Network) -> None:
+    """Raise InputError where a resolution of a pass is too small for the deepest layer to have a value."""
+
+    def fits(rows: int, columns: int) -> bool:
+        return min(rows, columns) > 0 and all(min(size) > 0 for size in network.sizes((rows, columns)).values())
+
+    least = next(side for side in itertools.count(1) if fits(side, side))
+    height, width = scene.canvas
+    coarsest = schedule(scene, options)[0][0]
+    if not fits(height, width):
+        raise InputError(
+            f"'{scene.target.path}' is {width}x{height}, too small for the layers of {network.name}: give "
+            f"at least {least}x{least} pixels (see --ts), or shallower --style-layers and --content-layer"
+        )
+    if not fits(height // coarsest, width // coarsest):
+        raise InputError(
+            f"'{scene.target.path}' is {width}x{height}, too small for so many resolutions; give fewer --levels"
+        )
+    if options.objective == "published" and not fits(*scene.mask.shape):
+        raise InputError(
+            f"the source is {scene.mask.shape[1]}x{scene.mask.shape[0]}, too small for {network.name}'s layers: "
+            f"give at least {least}x{least} pixels (see --ss)"
         )
 
 
