@@ -75,7 +75,7 @@ def load_backbone(
     known = [layer.output for layer in layers if not layer.output.startswith(".")]
     for tap in taps:
         if tap not in known:
-            raise InputError(f"backbone {name} has no layer {tap!r}; {suggestion(tap, known)}")
+            raise InputError(f"backbone {name} has no layer {tap!r}; it has {', '.join(known)}")
     blank = planning and weights is None and cached_weights(name) is None
     path = weights if weights is not None else Path("to be downloaded") if blank else _pretrained(name, download)
     state = _zeros(name) if blank else read_state_dict(path)

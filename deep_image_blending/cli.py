@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deep_image_blending import __version__
-from deep_image_blending.errors import BlendError, InputError, Stopped, is_out_of_memory, require_one_of
+from deep_image_blending.errors import (
+    BlendError,
+    InputError,
+    Stopped,
+    is_out_of_memory,
+    require_one_of,
+    suggestion,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +51,7 @@ _INPUT, _PLACE, _METHOD, _LOSS, _MACHINE, _OUTPUT = (
     "Machine",
     "Run and output",
 )
+_SHEET, _VIDEO = "Sheet", "Video"
 
 
 def _option(group: str, text: str, *names: str, **more: Any) -> Any:
@@ -232,6 +240,7 @@ _COMMON = (
     "plain",
     "quiet",
 )
+_STARTS = ("noise", "paste", "poisson")
 _FIRST = ("first_steps", "init", "seed", "grad_weight", "membrane")
 _SECOND = ("second_steps", "canvas", "reproduce_zero_content", "hist_weight")
 
@@ -337,10 +346,16 @@ def _second(
 
 @_command(*_PICTURES, "demo", *_PLACING, "quiet", name="preview", rich_help_panel="Look")
 def _preview(
-    output_file: Annotated[Path, typer.Option(help="Picture to write.")] = Path("preview.png"),
+    output_file: Annotated[Path, typer.Option(help="Picture to write.", rich_help_panel=_OUTPUT)] = Path(
+        "preview.png"
+    ),
     show: Annotated[
         bool | None,
-        typer.Option("--show/--no-show", help="Show it in the terminal, too. Default: where that is possible."),
+        typer.Option(
+            "--show/--no-show",
+            help="Show it in the terminal, too. Default: where that is possible.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
     *,
     given: SimpleNamespace,
@@ -371,9 +386,11 @@ def _preview(
 @app.command("compare", rich_help_panel="Look")
 def _compare(
     runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
-    output_file: Annotated[Path, typer.Option(help="Picture to write.")] = Path("comparison.png"),
-    crop: Annotated[bool, typer.Option(help="Show the object alone.")] = False,
-    columns: Annotated[int | None, typer.Option(min=1, help="Pictures in a row.")] = None,
+    output_file: Annotated[Path, typer.Option(help="Picture to write.", rich_help_panel=_OUTPUT)] = Path(
+        "comparison.png"
+    ),
+    crop: Annotated[bool, typer.Option(help="Show the object alone.", rich_help_panel=_SHEET)] = False,
+    columns: Annotated[int | None, typer.Option(min=1, help="Pictures in a row.", rich_help_panel=_SHEET)] = None,
 ) -> None:
     """A labelled contact sheet of the pictures of one run or several.
 
@@ -402,10 +419,14 @@ def _compare(
     rich_help_panel="Look",
 )
 def _ablation(
-    output_file: Annotated[Path, typer.Option(help="Sheet to write.")] = Path("ablation.png"),
-    crop: Annotated[bool, typer.Option(help="Show the object alone.")] = False,
-    columns: Annotated[int | None, typer.Option(min=1, help="Pictures in a row.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="The measures as JSON in place of a table.")] = False,
+    output_file: Annotated[Path, typer.Option(help="Sheet to write.", rich_help_panel=_OUTPUT)] = Path(
+        "ablation.png"
+    ),
+    crop: Annotated[bool, typer.Option(help="Show the object alone.", rich_help_panel=_SHEET)] = False,
+    columns: Annotated[int | None, typer.Option(min=1, help="Pictures in a row.", rich_help_panel=_SHEET)] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="The measures as JSON in place of a table.", rich_help_panel=_OUTPUT)
+    ] = False,
     *,
     given: SimpleNamespace,
 ) -> None:
@@ -464,13 +485,17 @@ def _ablation(
     console.print(str(output_file), highlight=False, soft_wrap=True)
 
 
-@_command(*_PICTURES, *_PLACING, "weights", name="evaluate", rich_help_panel="Look")
+@_command(*_PICTURES, *_PLACING, "weights", "quiet", name="evaluate", rich_help_panel="Look")
 def _evaluate(
     paths: Annotated[
         list[Path], typer.Argument(help="Run directories, or blended pictures with the options below.")
     ],
-    json: Annotated[bool, typer.Option("--json", help="JSON in place of a table.")] = False,
-    features: Annotated[str, typer.Option(help="Backbone that measures style and content, or none.")] = "embedded",
+    json: Annotated[
+        bool, typer.Option("--json", help="JSON in place of a table.", rich_help_panel=_OUTPUT)
+    ] = False,
+    features: Annotated[
+        str, typer.Option(help="Backbone that measures style and content, or none.", rich_help_panel=_METHOD)
+    ] = "embedded",
     *,
     given: SimpleNamespace,
 ) -> None:
@@ -482,10 +507,12 @@ def _evaluate(
     from deep_image_blending.config import Options, Placement
     from deep_image_blending.images import load_picture
     from deep_image_blending.metrics import evaluate_scene
+    from deep_image_blending.progress import stage
     from deep_image_blending.runs import RunDirectory
     from deep_image_blending.scene import as_float
 
     found: dict[str, dict[str, float]] = {}
+    console = _console(given.quiet)
     for path in paths:
         if path.is_dir():
             with RunDirectory.open(path, write=False) as run:
@@ -503,7 +530,8 @@ def _evaluate(
         if pixels.shape[:2] != scene.canvas:
             raise InputError(f"'{picture}' has not the size of its canvas, {scene.canvas[1]}x{scene.canvas[0]}")
         backbone = None if features == "none" else features
-        found[str(path)] = evaluate_scene(scene, pixels, backbone=backbone, weights=given.weights)
+        with stage(console, _style(given, console), f"measuring {path}"):
+            found[str(path)] = evaluate_scene(scene, pixels, backbone=backbone, weights=given.weights)
     _print_measures(found, json)
 
 
@@ -546,26 +574,31 @@ def _print_measures(found: Mapping[str, Mapping[str, float]], json: bool) -> Non
 def _report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, shown side by side.")],
     output_file: Annotated[
-        Path | None, typer.Option(help="Page to write (default: report.html in the first run).")
+        Path | None,
+        typer.Option(help="Page to write (default: report.html in the first run).", rich_help_panel=_OUTPUT),
     ] = None,
+    quiet: Annotated[bool, typer.Option(help="Print errors alone.", rich_help_panel=_OUTPUT)] = False,
 ) -> None:
-    """One self-contained HTML page: pictures with a wipe, loss curves, every option, timings.
+    """One self-contained HTML page: pictures with a wipe, palettes, measures, loss curves, every option.
 
     Example:  blend report results/cat results/cat-2 --output-file cats.html
     """
+    from deep_image_blending.progress import steps_bar
     from deep_image_blending.report import write_report
     from deep_image_blending.runs import RunDirectory
 
     path = output_file or runs[0] / "report.html"
     if not path.parent.is_dir():
         raise InputError(f"folder '{path.parent}' does not exist; make it first")
-    write_report([RunDirectory.open(run, write=False) for run in runs], path)
-    _console(False).print(str(path), highlight=False, soft_wrap=True)
+    opened, console = [RunDirectory.open(run, write=False) for run in runs], _console(quiet)
+    with steps_bar(console, _style(SimpleNamespace(quiet=quiet, plain=False), console), "run") as progress:
+        write_report(opened, path, progress)
+    console.print(str(path), highlight=False, soft_wrap=True)
 
 
-@app.command("doctor", rich_help_panel="Look")
+@app.command("doctor", rich_help_panel="Set up")
 def _doctor(
-    json: Annotated[bool, typer.Option("--json", help="JSON in place of lines.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON in place of lines.", rich_help_panel=_OUTPUT)] = False,
 ) -> None:
     """Devices, versions, cached weights, ffmpeg, and what is missing.
 
@@ -592,18 +625,31 @@ def _doctor(
 @app.command("make-video", rich_help_panel="Look")
 def make_video(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
-    fps: Annotated[float, typer.Option(min=0.1, max=240, help="Frames per second.")] = 12.0,
+    fps: Annotated[
+        float, typer.Option(min=0.1, max=240, help="Frames per second.", rich_help_panel=_VIDEO)
+    ] = 12.0,
     seconds: Annotated[
-        float, typer.Option(min=0.1, max=600, help="How long the passes take, between the stills at either end.")
+        float,
+        typer.Option(
+            min=0.1,
+            max=600,
+            help="How long the passes take, between the stills at either end.",
+            rich_help_panel=_VIDEO,
+        ),
     ] = 6.0,
     layout: Annotated[
         str,
-        typer.Option(help="blend, side-by-side (paste | blend), curve (losses below) or side-by-side-curve."),
+        typer.Option(
+            help="blend, side-by-side (paste | blend), curve (losses below) or side-by-side-curve.",
+            rich_help_panel=_VIDEO,
+        ),
     ] = "blend",
-    format: Annotated[str, typer.Option(help="mp4, gif or webp.")] = "mp4",
-    output_file: Annotated[Path | None, typer.Option(help="Default: blend.FORMAT in the run.")] = None,
-    plain: Annotated[bool, typer.Option(help="Plain lines in place of a bar.")] = False,
-    quiet: Annotated[bool, typer.Option(help="Print errors alone.")] = False,
+    format: Annotated[str, typer.Option(help="mp4, gif or webp.", rich_help_panel=_VIDEO)] = "mp4",
+    output_file: Annotated[
+        Path | None, typer.Option(help="Default: blend.FORMAT in the run.", rich_help_panel=_OUTPUT)
+    ] = None,
+    plain: Annotated[bool, typer.Option(help="Plain lines in place of a bar.", rich_help_panel=_OUTPUT)] = False,
+    quiet: Annotated[bool, typer.Option(help="Print errors alone.", rich_help_panel=_OUTPUT)] = False,
 ) -> None:
     """A video of what the passes saved, long after the run, at equal perceived change.
 
@@ -624,9 +670,12 @@ def make_video(
     console.print(f"{path}: {frames} frames at {fps:g} a second", highlight=False, soft_wrap=True)
 
 
-@app.command("presets", rich_help_panel="Look")
+@app.command("presets", rich_help_panel="Set up")
 def presets() -> None:
-    """The presets and what they set, as a table."""
+    """The presets and what they set, as a table.
+
+    Example:  blend presets
+    """
     from rich.table import Table
 
     from deep_image_blending.config import PRESETS
@@ -719,6 +768,9 @@ def _usage_error(error: Exception) -> int:
         raise error
     if hasattr(error, "format_message"):
         message = " ".join(str(error.format_message()).split())
+        name, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
+        if name and near:
+            message = f"no such option {name}; {suggestion(name, near)}"
         if type(error).__name__ == "NoArgsIsHelpError":
             print(message)
             return 0
@@ -801,7 +853,10 @@ def resolve_options(given: SimpleNamespace, passes: tuple[PassName, ...], base: 
         changes = _pass_changes(given, name, {option: column[name] for option, column in columns.items()}, options)
         options = options.with_pass(name, dataclasses.replace(options.of(name), **changes))
     changes = {name: getattr(given, name) for name in ("init", "seed") if getattr(given, name) is not None}
-    if changes.get("init") not in (None, "noise", "paste", "poisson"):
+    if changes.get("init") not in (None, *_STARTS):
+        if not Path(changes["init"]).exists():
+            hint = suggestion(changes["init"], _STARTS)
+            raise InputError(f"--init {changes['init']!r} is neither a start nor a picture that is there; {hint}")
         changes["init"] = str(Path(changes["init"]).absolute())
     if given.device is not None and given.gpu_id is not None:
         raise InputError("give either --device or --gpu-id, not both")

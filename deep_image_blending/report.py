@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -52,16 +52,25 @@ class _Shown:
     measures: dict[str, Mapping[str, float]]
 
 
-def write_report(runs: Sequence[RunDirectory], path: Path) -> None:
+def write_report(
+    runs: Sequence[RunDirectory],
+    path: Path,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> None:
     """Write the page: pictures, losses, measures, options, timings, versions of each run, side by side.
 
     Pictures are inline, lossless and in sRGB; nothing is fetched. The Poisson solution is computed anew where the
-    run's inputs are still there. Raises InputError for no run, a run without pictures, or a path that can't be
+    run's inputs are still there, and measured with the paste. progress: told the runs that are gathered, and all
+    of them. Raises InputError for no run, a run without pictures, or a path that can't be
     written.
     """
     if not runs:
         raise InputError("there is nothing to report; give one run directory or more")
-    page = _page([_gathered(run, name) for run, name in zip(runs, _names(runs), strict=True)])
+    shown = []
+    for run, name in zip(runs, _names(runs), strict=True):
+        shown.append(_gathered(run, name))
+        progress(len(shown), len(runs))
+    page = _page(shown)
     try:
         with atomic_write(path) as stream:
             stream.write(page.encode())

@@ -74,7 +74,7 @@ def test_bad_weights_are_one_line_and_never_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "taps", "words"),
     [
-        ("vgg17", {"relu1_2"}, "choose one of"),
+        ("vgg17", {"relu1_2"}, "did you mean 'vgg1"),
         ("vgg16", {"relu9_9"}, "it has relu1_1"),
         ("random", {"x"}, "it has"),
     ],

@@ -25,7 +25,7 @@ OPTIONS = {
     "weight nan": ("--tv-weight nan", "--tv-weight"),
     "weight infinite": ("--content-weight inf", "--content-weight"),
     "unknown preset": ("--preset naturel", "did you mean 'natural'"),
-    "unknown backbone": ("--backbone vgg13", "choose one of"),
+    "unknown backbone": ("--backbone zebra", "choose one of"),
     "unknown option": ("--sorce-file x", "sorce-file"),
     "unknown style layer": ("--style-layers relu1_2,relu8_8", "no layer 'relu8_8'"),
     "unknown content layer": ("--content-layer conv1", "no layer 'conv1'"),
