@@ -19,7 +19,7 @@ from deep_image_blending.backbones import Backbone, Download, load_backbone
 from deep_image_blending.config import PASSES as PASSES
 from deep_image_blending.config import Options, PassName, PassOptions, Placement, Precision
 from deep_image_blending.engine import Evaluation, LoopState, Observer, settled
-from deep_image_blending.errors import InputError, RunError, is_out_of_memory
+from deep_image_blending.errors import InputError, RunError, is_out_of_memory, require_one_of
 from deep_image_blending.files import sha256_of
 from deep_image_blending.images import Picture, Pixels, load_mask, load_picture
 from deep_image_blending.lbfgs import LBFGS
@@ -158,8 +158,7 @@ def resolve_device(name: str) -> str:
 
 def resolve_precision(name: str, device: str) -> Precision:
     """`auto` is bf16 on a CUDA device that computes it natively, float32 elsewhere."""
-    if name not in ("auto", "float32", "bf16"):
-        raise InputError(f"precision {name!r}: choose auto, float32 or bf16")
+    require_one_of("precision", name, ("auto", "float32", "bf16"))
     if name == "auto":
         return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
     return "bf16" if name == "bf16" else "float32"
