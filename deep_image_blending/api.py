@@ -156,6 +156,7 @@ def _prepared(
     said: list[str] = []
     resolved = _resolved(placement, name, options, which)
     scene = pipeline.scene_of(_inputs(source, mask, target), resolved, said.append)
+    resolved = pipeline.with_membrane(resolved, scene, said.append)
     resolved, loaded = _backbones(resolved, options, which, said)
     return scene, resolved, loaded, said
 

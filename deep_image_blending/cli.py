@@ -154,7 +154,7 @@ _OPTIONS: dict[str, Any] = {
         str | None,
         _option(
             _LOSS,
-            "How far the target's colour enters the object: full (Poisson cloning) or edges (up to its contour).",
+            "How far the target's colour enters the object: auto, full (Poisson cloning), or to its edges.",
             "--membrane",
         ),
     ],
@@ -457,6 +457,7 @@ def _ablation(
     init_picture = _init_picture(options, scene.canvas)
     _threads(given.threads)
     options, loaded = _load(options, pipeline.PASSES, given, say, console)
+    options = pipeline.with_membrane(options, scene, say)
     thrifty = _fitting(scene, options, loaded, pipeline.PASSES, given, say)
     with contextlib.ExitStack() as stack:
         folder = given.output_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -914,7 +915,7 @@ def _pass_changes(
             changes.setdefault("style_layers", None)
             changes.setdefault("content_layer", None)
     if first and given.membrane is not None:
-        require_one_of("--membrane", given.membrane, ("full", "edges"))
+        require_one_of("--membrane", given.membrane, ("auto", "full", "edges"))
         changes["membrane"] = given.membrane
     if not first:
         if given.canvas is not None:
@@ -953,6 +954,7 @@ def _passes(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
     init_picture = _init_picture(options, scene.canvas)
     _threads(given.threads)
     options, loaded = _load(options, passes, given, say, console)
+    options = pipeline.with_membrane(options, scene, say)
     thrifty = _fitting(scene, options, loaded, passes, given, say)
     if given.dry_run:
         return

@@ -46,7 +46,8 @@ class PassOptions:
     smoothing: activation smoothing of style features (SWAG). statistics: what style compares.
     style_from: which part of the target gives the style. colour: weight, inside the content term, of the
         low-frequency colour. membrane: how far the first pass lets the target's colour into the object: all
-        through it, as Poisson cloning does, or up to its edges. region: optimise the mask's pixels or the whole
+        through it, as Poisson cloning does, or up to its edges; `auto` chooses by what surrounds the object in
+        both pictures. region: optimise the mask's pixels or the whole
         canvas.
     levels: resolutions, coarse to fine; 0 lets the object's size decide. tolerance: relative decrease of the
         objective over ten evaluations below which a level ends early; 0 never does. cutoff: of the Sobolev
@@ -64,7 +65,7 @@ class PassOptions:
     style_from: Literal["whole", "surroundings", "similar"] = "whole"
     colour: float = 0.0
     region: Literal["mask", "canvas"] = "mask"
-    membrane: Literal["full", "edges"] = "full"
+    membrane: Literal["auto", "full", "edges"] = "full"
     line_search: Literal["wolfe", "fixed"] = "wolfe"
     history: int = 20
     levels: int = 0
@@ -185,7 +186,7 @@ PRESETS: Mapping[str, Options] = {
             backbone="embedded",
             smoothing=True,
             style_from="similar",
-            membrane="edges",
+            membrane="auto",
             cutoff=2.0,
             tolerance=2e-3,
         ),

@@ -197,7 +197,7 @@ class NormalisedObjective:
     def _prepare_gradient(self, source: Tensor) -> None:
         size = (self.mask.shape[2], self.mask.shape[3])
         box = _bounding_box(self.mask)
-        # One pixel around the mask has a varying Laplacian, and a second one is its neighbour.
+        # A Laplacian sees one pixel around the mask, and total variation one more.
         self.frame = Box(
             max(0, box.top - 2), max(0, box.left - 2), min(size[0], box.bottom + 2), min(size[1], box.right + 2)
         )
@@ -206,14 +206,14 @@ class NormalisedObjective:
         self.guidance = losses.laplacian(source, "replicate") * mask + losses.laplacian(target, "replicate") * (
             1 - mask
         )
-        touched = F.max_pool2d((mask > 0).to(mask.dtype), 3, 1, 1)
-        self.touched = touched
+        # Outside the mask the target's Laplacian holds what lies under the object, and would draw it into the rim.
+        self.inside = (mask > 0).to(mask.dtype)
         self.guidance_energy = (self.guidance.square() * mask).sum().clamp_min(1.0)
 
     def _gradient(self, blend: Tensor) -> Tensor:
         """blend: its frame."""
         field = losses.laplacian(blend, "replicate")
-        return losses.gradient_loss(field * self.touched, self.guidance * self.touched, self.guidance_energy)
+        return losses.gradient_loss(field * self.inside, self.guidance * self.inside, self.guidance_energy)
 
     def _prepare_regions(self, reference: Tensor) -> None:
         weights = self.weights

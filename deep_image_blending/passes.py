@@ -37,6 +37,8 @@ from deep_image_blending.scene import Float, Scene, Window, as_float
 from deep_image_blending.sobolev import sobolev_preconditioner
 from deep_image_blending.target_style import log_totals, similarity, sorted_values, target_moments
 
+SAME_SCENE = 0.7
+"""`Scene.agreement` from which on the surroundings count as the same scene's."""
 FIRST_STEP = 8.0
 """Largest change of a pixel, in grey levels, in the first step of a line-searched solver."""
 
@@ -247,6 +249,7 @@ def _run_pass(
     levels = pass_levels(name, scene, pass_options, network)
     if name == "first_pass" and pass_options.objective == "normalised":
         fine, membrane = levels[-1].window, pass_options.membrane
+        membrane = membrane_for(scene) if membrane == "auto" else membrane
         phase("membrane" if membrane == "edges" else "guidance")
         source = prepared.once(("source", membrane, fine.mask.shape), lambda: harmonised(fine, membrane))
         fine = dataclasses.replace(fine, source=source)
@@ -370,6 +373,11 @@ def _start(window: Window, options: Options, init_picture: Float | None, prepare
     if init_picture is None:
         raise InputError(f"--init {options.init!r} is neither noise, paste nor poisson, and no image was given")
     return init_picture[_rows_of(window), _columns_of(window)]
+
+
+def membrane_for(scene: Scene) -> Literal["full", "edges"]:
+    """`full` where source and target show the same scene around the object, so that its offset is the light's."""
+    return "full" if scene.agreement() >= SAME_SCENE else "edges"
 
 
 def harmonised(window: Window, membrane: Literal["full", "edges"]) -> Float:

@@ -31,6 +31,7 @@ from deep_image_blending.passes import (
     Prepared,
     blend_of,
     first_pass,
+    membrane_for,
     pass_levels,
     require_on_canvas,
     second_pass,
@@ -102,6 +103,16 @@ def scene_of(inputs: Inputs, options: Options, say: Say) -> Scene:
     if looks_inverted(scene.mask):
         say("the mask is white at its border and darker inside: if the object is painted black, invert the mask")
     return scene
+
+
+def with_membrane(options: Options, scene: Scene, say: Say) -> Options:
+    """The options with what the scene decides, which is said."""
+    if options.first.membrane != "auto":
+        return options
+    membrane, agreement = membrane_for(scene), scene.agreement()
+    alike = "alike" if membrane == "full" else "not alike"
+    say(f"membrane {membrane}: around the object source and target are {alike} (R² {max(agreement, 0):.2f})")
+    return options.with_pass("first_pass", dataclasses.replace(options.first, membrane=membrane))
 
 
 def scene_from_first_pass(

@@ -149,6 +149,26 @@ class Scene:
             ]
         return mask
 
+    def agreement(self, width: int = 4) -> float:
+        """How well the source's surroundings explain the target's, -inf..1: the same scene near 1, another near 0.
+
+        R² of the least-squares fit `T ≈ a S + b`, a ≥ 0 per channel, over the pixels up to `width` outside the
+        mask that both have; 0 where there are fewer than 32.
+        """
+        mask, top, left = self.canvas_mask_crop()
+        ring = ndimage.binary_dilation(mask > 0, np.ones((3, 3), np.bool_), width) & (mask == 0)
+        if np.count_nonzero(ring) < 32:
+            return 0.0
+        rows, columns = slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
+        own = slice(top - self.top, top - self.top + mask.shape[0])
+        across = slice(left - self.left, left - self.left + mask.shape[1])
+        source = self.source[own, across][ring].astype(np.float64)
+        target = as_float(self.target.pixels[rows, columns])[ring].astype(np.float64)
+        source -= source.mean(0)
+        target -= target.mean(0)
+        gain = ((source * target).sum(0) / np.maximum((source**2).sum(0), 1e-9)).clip(0)
+        return float(1 - ((target - gain * source) ** 2).sum() / max(float((target**2).sum()), 1e-9))
+
     def pasted(self) -> tuple[Window, Float]:
         """Plain cut-and-paste: the window that it changes, and its pixels (h, w, 3) float32 0..255."""
         window = self.window(0)

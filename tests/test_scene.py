@@ -125,3 +125,28 @@ def test_alpha_is_the_mask_where_none_is_given(tmp_path: Path) -> None:
     Image.fromarray(rgba).save(tmp_path / "cut.png")
     scene = compose_scene(load_picture(tmp_path / "cut.png"), None, _picture(2, 100, 120), Placement())
     np.testing.assert_allclose(scene.mask, _mask(20, 30), atol=1e-6)
+
+
+def _agreeing(source: np.ndarray, target: np.ndarray) -> float:
+    mask = np.zeros(source.shape[:2], np.float32)
+    mask[12:28, 12:28] = 1
+    return compose_scene(load_picture(source), mask, load_picture(target), Placement()).agreement()
+
+
+def test_agreement_is_the_share_of_the_surroundings_that_the_source_explains() -> None:
+    random = np.random.default_rng(1)
+    source = random.integers(60, 190, (40, 40, 3)).astype(np.uint8)
+    lit = np.rint(source * 1.2 - 10).astype(np.uint8)
+    assert _agreeing(source, lit) == pytest.approx(1, abs=1e-3)
+    # Half of the variance is the source's, half is not.
+    noise = random.integers(60, 190, (40, 40, 3)).astype(np.float64)
+    half = np.rint((source + noise) / 2).astype(np.uint8)
+    assert _agreeing(source, half) == pytest.approx(0.5, abs=0.05)
+    assert _agreeing(source, random.integers(0, 256, (40, 40, 3)).astype(np.uint8)) < 0.05
+    assert _agreeing(source, 255 - source) == pytest.approx(0, abs=0.01)
+
+
+def test_agreement_of_an_object_without_surroundings_is_none() -> None:
+    source = np.random.default_rng(2).integers(0, 256, (20, 20, 3)).astype(np.uint8)
+    scene = compose_scene(load_picture(source), np.ones((20, 20), np.float32), load_picture(source), Placement())
+    assert scene.agreement() == 0

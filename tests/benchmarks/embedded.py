@@ -77,7 +77,7 @@ def judge(scene: Scene, weights: Path) -> tuple[NormalisedObjective, Any, Float]
     judging = dataclasses.replace(options.first, weights=Weights(1, 1, 1), levels=1)
     network = load_backbone("vgg19", passes.wanted_taps(judging), weights=weights).network.to(CPU)
     window = passes.pass_levels("first_pass", scene, judging, network)[0].window
-    window = dataclasses.replace(window, source=passes.harmonised(window, judging.membrane))
+    window = dataclasses.replace(window, source=passes.harmonised(window, passes.membrane_for(scene)))
     start = passes.poisson_start(window)
     objective = passes._objective("first_pass", scene, window, judging, network, start, CPU)
     assert isinstance(objective, NormalisedObjective)

@@ -132,7 +132,7 @@ def problem(given: argparse.Namespace) -> tuple[NormalisedObjective, Tensor, flo
     options = dataclasses.replace(config.preset("natural").first, levels=1, backbone=given.backbone)
     network = load_backbone(given.backbone, passes.wanted_taps(options), weights=given.weights).network.to(CPU)
     window = passes.pass_levels("first_pass", scene, options, network)[0].window
-    window = dataclasses.replace(window, source=passes.harmonised(window, options.membrane))
+    window = dataclasses.replace(window, source=passes.harmonised(window, passes.membrane_for(scene)))
     start = passes.poisson_start(window)
     objective = passes._objective("first_pass", scene, window, options, network, start, CPU)
     assert isinstance(objective, NormalisedObjective)
