@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from deep_image_blending import passes, pipeline
@@ -16,10 +15,10 @@ from deep_image_blending.backbones import Backbone
 from deep_image_blending.compare import Pixels, contact_sheet, with_margin
 from deep_image_blending.config import PASSES, TERMS, Options, PassName, PassOptions
 from deep_image_blending.engine import Evaluation
-from deep_image_blending.images import read_picture
+from deep_image_blending.images import in_srgb, read_picture
 from deep_image_blending.metrics import evaluate_scene
 from deep_image_blending.runs import RunDirectory
-from deep_image_blending.scene import Float, Scene, as_float
+from deep_image_blending.scene import Float, Scene
 
 FULL = "all losses"
 Tell = Callable[[str, int, int], None]
@@ -167,7 +166,8 @@ def _finished(label: str, run: RunDirectory, name: PassName) -> Row:
 
 
 def _row(scene: Scene, label: str, picture: npt.NDArray[Any]) -> Row:
-    return Row(label, picture, evaluate_scene(scene, np.asarray(as_float(picture), np.float32)))
+    seen = in_srgb(picture, scene.target)
+    return Row(label, seen, evaluate_scene(scene, seen))
 
 
 @dataclass(frozen=True)

@@ -63,11 +63,10 @@ def blend(
     first = passes.first_pass(
         scene, resolved, loaded["first_pass"], init_picture=_start(options), observers=observers
     )
-    frozen = first.written()
-    second = passes.second_pass(scene, resolved, loaded["second_pass"], frozen, observers=observers)
+    second = passes.second_pass(scene, resolved, loaded["second_pass"], first.seen(), observers=observers)
     return BlendResult(
         second.written(),
-        frozen,
+        first.written(),
         _composite(scene),
         resolved,
         tuple(said),
@@ -141,7 +140,7 @@ def evaluate(
     from deep_image_blending.metrics import evaluate_scene
 
     scene = pipeline.scene_of(_inputs(source, mask, target), _placed(placement), lambda _: None)
-    return evaluate_scene(scene, as_float(load_picture(picture).pixels), backbone=backbone)
+    return evaluate_scene(scene, load_picture(picture).pixels, backbone=backbone)
 
 
 def _prepared(

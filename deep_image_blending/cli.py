@@ -510,7 +510,6 @@ def _evaluate(
     from deep_image_blending.metrics import evaluate_scene
     from deep_image_blending.progress import stage
     from deep_image_blending.runs import RunDirectory
-    from deep_image_blending.scene import as_float
 
     found: dict[str, dict[str, float]] = {}
     console = _console(given.quiet)
@@ -527,7 +526,7 @@ def _evaluate(
             picture = finished[0]
         else:
             scene, picture = _placed_scene(given, Placement(**_placement_changes(given))), path
-        pixels = as_float(load_picture(picture).pixels)
+        pixels = load_picture(picture).pixels
         if pixels.shape[:2] != scene.canvas:
             raise InputError(f"'{picture}' has not the size of its canvas, {scene.canvas[1]}x{scene.canvas[0]}")
         backbone = None if features == "none" else features
@@ -1233,6 +1232,9 @@ def _execute(
                     raise Stopped(
                         f"stopped, checkpoint written; continue with: {_continuing(run.path, passes, given)}"
                     ) from None
+                if name == "first_pass":
+                    # The next pass need not read the file.
+                    first = result.seen()
                 if asked_to_stop() and name != passes[-1]:
                     raise Stopped(
                         f"stopped after the {title}; continue with: {_continuing(run.path, passes, given)}"

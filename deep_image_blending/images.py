@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from deep_image_blending import png
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write
 
@@ -157,23 +158,34 @@ def compose_like(
     return written
 
 
+def in_srgb(written: Pixels, like: Picture) -> Pixels:
+    """What reading a file of `written` (H, W, 3), in the depth and colour profile of `like`, gives in sRGB."""
+    if like.native is like.pixels or like.profile is None:
+        return written
+    return _to_srgb(written, like.profile)
+
+
 def write_picture(path: Path, pixels: Pixels, *, like: Picture | None = None) -> None:
     """Write (H, W, 3) uint8 or uint16, as `encode_picture` does, whole or not at all.
 
     Raises InputError as `check_writable` and `encode_picture` do; OSError where the disk fails.
     """
     check_writable(path)
-    data = encode_picture(path, pixels, like=like)
+    pieces, _ = encode_picture(path, pixels, like=like)
     with atomic_write(path) as file:
-        file.write(data)
+        file.writelines(pieces)
 
 
-def encode_picture(path: Path, pixels: Pixels, *, like: Picture | None = None) -> bytes:
-    """The bytes of (H, W, 3) uint8 or uint16 in the format of the path's extension.
+def encode_picture(
+    path: Path, pixels: Pixels, *, like: Picture | None = None, known: png.Strips | None = None
+) -> tuple[list[bytes], png.Strips]:
+    """The file, in pieces, of (H, W, 3) uint8 or uint16 in the format of the path's extension.
 
     like: whose colour profile, metadata and resolution the file carries, as far as the format can (BMP: resolution
     only). JPEG is of quality 95 without colour subsampling, all others are lossless. Raises InputError for a
     format that can't hold the depth, the size or the profile.
+
+    known: what came back, beside the pieces, with an earlier picture: a PNG takes over the strips that both have.
     """
     kind = WRITABLE[path.suffix.lower()]
     kept = like if like is not None else Picture(path, pixels, pixels)
@@ -186,9 +198,9 @@ def encode_picture(path: Path, pixels: Pixels, *, like: Picture | None = None) -
         raise InputError(f"'{path}' can't hold the target's colour profile; write a .png or .tif")
     pixels = np.ascontiguousarray(pixels)
     if kind == "PNG":
-        return _png_of(pixels, kept)
+        return png.encode(pixels, _png_chunks(kept), known)
     if kind == "TIFF":
-        return _tiff_of(pixels, kept)
+        return [_tiff_of(pixels, kept)], {}
     exif = kept.exif
     if kind == "JPEG" and exif is not None and len(exif) > _LONGEST_JPEG_EXIF:
         warnings.warn(f"'{path}': the target's metadata are too long for JPEG and were left out", stacklevel=2)
@@ -201,7 +213,7 @@ def encode_picture(path: Path, pixels: Pixels, *, like: Picture | None = None) -
     given = {"icc_profile": kept.profile, "exif": exif, "dpi": kept.dpi}
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, kind, **more, **{k: v for k, v in given.items() if v is not None})
-    return stream.getvalue()
+    return [stream.getvalue()], {}
 
 
 def check_writable(path: Path) -> None:
@@ -376,7 +388,8 @@ def _values(name: str, image: Image.Image, data: bytes) -> tuple[Pixels, Float |
     if image.has_transparency_data:
         planes, alpha = _split(name, np.array(image.convert("RGBA")))
         return (planes[..., :1] if grey else planes), alpha
-    return _split(name, np.array(image.convert("L" if grey else "RGB")))
+    wanted = "L" if grey else "RGB"
+    return _split(name, np.array(image if mode == wanted else image.convert(wanted)))
 
 
 def _bare_png(data: bytes) -> bytes:
@@ -526,7 +539,8 @@ def _resolution(dpi: Any, orientation: Any) -> tuple[float, float] | None:
 def _picture(path: Path, raster: _Raster, sha256: str) -> Picture:
     """The raster in sRGB. Grey and CMYK are converted for good; RGB keeps its profile."""
     planes, profile, remarks = raster.planes, raster.profile, list(raster.remarks)
-    native = _ink_to_rgb(planes) if planes.shape[2] == 4 else np.repeat(planes, 3 // planes.shape[2], 2)
+    native = _ink_to_rgb(planes) if planes.shape[2] == 4 else planes
+    native = np.repeat(planes, 3, 2) if planes.shape[2] == 1 else native
     pixels, kept = native, None
     if profile:
         # A grey picture may carry an RGB profile.
@@ -620,24 +634,16 @@ def _rounded(values: Float, dtype: npt.DTypeLike) -> Pixels:
 # Writing: Pillow writes no 16-bit colours.
 
 
-def _png_of(pixels: Pixels, kept: Picture) -> bytes:
-    """A PNG of (H, W, 3) uint8 or uint16 with profile (iCCP), resolution (pHYs) and metadata (eXIf)."""
-    import imagecodecs
-
-    encoded = bytes(imagecodecs.png_encode(pixels, level=4))
-    chunks = b""
+def _png_chunks(kept: Picture) -> list[tuple[bytes, bytes]]:
+    """Profile (iCCP), resolution (pHYs) and metadata (eXIf)."""
+    chunks = []
     if kept.profile is not None:
-        chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(kept.profile))
+        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(kept.profile)))
     if kept.dpi is not None:
-        chunks += _chunk(b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in kept.dpi), 1))
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in kept.dpi), 1)))
     if kept.exif is not None:
-        chunks += _chunk(b"eXIf", kept.exif.removeprefix(b"Exif\0\0"))
-    # The signature has 8 bytes and IHDR 25; the chunks belong between it and the data.
-    return encoded[:33] + chunks + encoded[33:]
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        chunks.append((b"eXIf", kept.exif.removeprefix(b"Exif\0\0")))
+    return chunks
 
 
 def _tiff_of(pixels: Pixels, kept: Picture) -> bytes:

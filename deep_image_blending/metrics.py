@@ -14,7 +14,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from skimage.color import rgb2lab
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.poisson import guidance_laplacian
-from deep_image_blending.scene import Float, Scene, Window, as_float
+from deep_image_blending.scene import Scene, Window, as_float
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,9 +154,11 @@ def sliced_wasserstein(ours: Array, theirs: Array, *, directions: int = 64, quan
 
 
 def evaluate_scene(
-    scene: Scene, picture: Float, *, backbone: str | None = "embedded", weights: Path | None = None
+    scene: Scene, picture: npt.NDArray[Any], *, backbone: str | None = "embedded", weights: Path | None = None
 ) -> dict[str, float]:
-    """Every measure of a finished picture (H, W, 3), 0..255, by name; those that have no value are left out.
+    """Every measure of a finished picture, by name; those that have no value are left out.
+
+    picture: (H, W, 3), uint8, uint16, or float in 0..255, in sRGB.
 
     They look at the object and its surroundings: its box with a margin of half the box, 32 pixels at least.
     backbone: whose features measure style and content; None leaves these out. weights: as for `load_backbone`.
@@ -171,7 +173,7 @@ def evaluate_scene(
     top, left, bottom, right = scene.region()
     # The rings of the seam are the farthest from the mask that the object's own measures look.
     close, wide = scene.window(8), scene.window(max(32, (bottom - top) // 2, (right - left) // 2), 16)
-    own, around = (picture[_span(window, 0), _span(window, 1)] for window in (close, wide))
+    own, around = (as_float(picture[_span(window, 0), _span(window, 1)]) for window in (close, wide))
     found = {
         "seam": seam_visibility(own, close.mask),
         "laplacian_residual": laplacian_residual(own, close.source, close.target, close.mask),
@@ -267,13 +269,19 @@ def _quantiles(values: Array, count: int) -> Array:
     return np.asarray(ordered[low] * (1 - share) + ordered[np.minimum(low + 1, len(ordered) - 1)] * share)
 
 
-def _background_difference(scene: Scene, picture: Float) -> float:
+def _background_difference(scene: Scene, picture: npt.NDArray[Any]) -> float:
     """`background_difference` of the canvas, in strips: large ones are not copied as a whole."""
     mask = np.zeros(scene.canvas, np.float32)
     part, top, left = scene.canvas_mask_crop()
     mask[top : top + part.shape[0], left : left + part.shape[1]] = part
-    strips = [slice(start, start + 256) for start in range(0, len(mask), 256)]
-    return max(background_difference(picture[s], as_float(scene.target.pixels[s]), mask[s]) for s in strips)
+    target, worst = scene.target.pixels, 0.0
+    for start in range(0, len(mask), 64):
+        rows = slice(start, start + 64)
+        # A picture of the target's depth is for the most part the target itself.
+        if picture.dtype != target.dtype or not np.array_equal(picture[rows], target[rows]):
+            found = background_difference(as_float(picture[rows]), as_float(target[rows]), mask[rows])
+            worst = max(worst, found)
+    return worst
 
 
 def _span(window: Window, axis: int) -> slice:

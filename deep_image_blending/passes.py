@@ -23,6 +23,7 @@ from deep_image_blending.engine import Diverged, Evaluation, LoopState, Observer
 from deep_image_blending.errors import InputError, RunError
 from deep_image_blending.features import PUBLISHED, Network
 from deep_image_blending.images import Pixels as WrittenPixels
+from deep_image_blending.images import in_srgb
 from deep_image_blending.lbfgs import LBFGS
 from deep_image_blending.objective import (
     NormalisedObjective,
@@ -75,6 +76,10 @@ class PassResult:
     def written(self) -> WrittenPixels:
         """The whole canvas as a file has it: (H, W, 3) in the target's depth, its own pixels where unmasked."""
         return self.scene.composed(self.window, self.blend)
+
+    def seen(self) -> WrittenPixels:
+        """The same in sRGB, as reading the file gives it."""
+        return in_srgb(self.written(), self.scene.target)
 
 
 Phase = Callable[[str], None]

@@ -21,7 +21,7 @@ from deep_image_blending.config import Options, PassName, PassOptions, Placement
 from deep_image_blending.engine import Evaluation, LoopState, Observer, settled
 from deep_image_blending.errors import InputError, RunError, is_out_of_memory, require_one_of
 from deep_image_blending.files import sha256_of
-from deep_image_blending.images import Picture, Pixels, load_mask, load_picture
+from deep_image_blending.images import Picture, Pixels, in_srgb, load_mask, load_picture
 from deep_image_blending.lbfgs import LBFGS
 from deep_image_blending.metrics import evaluate_scene
 from deep_image_blending.passes import (
@@ -38,7 +38,7 @@ from deep_image_blending.passes import (
     wanted_taps,
 )
 from deep_image_blending.runs import RunDirectory
-from deep_image_blending.scene import Float, Scene, as_float, compose_scene, looks_inverted
+from deep_image_blending.scene import Float, Scene, compose_scene, looks_inverted
 
 Say = Callable[[str], None]
 
@@ -567,10 +567,10 @@ def _rows_until(run: RunDirectory, name: PassName, done: int) -> list[dict[str, 
 
 
 def _write_result(run: RunDirectory, scene: Scene, result: PassResult) -> Pixels:
-    """Write the pass's picture; its pixels, as written."""
+    """Write the pass's picture; its pixels in sRGB, as reading it gives them."""
     pixels = result.written()
     run.write_picture(run.picture_path(result.name), pixels, scene.target)
-    return pixels
+    return in_srgb(pixels, scene.target)
 
 
 def _measures(scene: Scene, pixels: Pixels) -> dict[str, float]:
@@ -579,7 +579,7 @@ def _measures(scene: Scene, pixels: Pixels) -> dict[str, float]:
     The embedded network judges every run, whatever made it, so that runs can be compared.
     """
     try:
-        return evaluate_scene(scene, as_float(pixels))
+        return evaluate_scene(scene, pixels)
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise

@@ -28,6 +28,7 @@ from deep_image_blending.config import TERMS, PassName
 from deep_image_blending.errors import InputError, RunError
 from deep_image_blending.files import atomic_write
 from deep_image_blending.images import Picture, Pixels, encode_picture
+from deep_image_blending.png import Strips
 from deep_image_blending.scene import Float
 
 MANIFEST = "run.json"
@@ -52,6 +53,7 @@ class RunDirectory:
         self.path = path
         self.manifest = manifest
         self._lock = lock
+        self._strips: Strips = {}
 
     @classmethod
     def create(cls, path: Path, *, force: bool = False) -> RunDirectory:
@@ -108,6 +110,7 @@ class RunDirectory:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+        self._strips = {}
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -275,14 +278,18 @@ class RunDirectory:
         with _reporting(folder):
             folder.mkdir(exist_ok=True)
 
-    def write(self, path: Path, data: bytes) -> None:
+    def write(self, path: Path, *pieces: bytes) -> None:
         """Write a file of the run whole. Raises RunError."""
         with _reporting(path), atomic_write(path) as stream:
-            stream.write(data)
+            stream.writelines(pieces)
 
     def write_picture(self, path: Path, pixels: Pixels, like: Picture) -> None:
-        """Write a picture of the run whole. Raises RunError where the disk fails."""
-        self.write(path, encode_picture(path, pixels, like=like))
+        """Write a picture of the run whole. Raises RunError where the disk fails.
+
+        A run's pictures differ where the object is: what the last one had in common is not compressed again.
+        """
+        pieces, self._strips = encode_picture(path, pixels, like=like, known=self._strips)
+        self.write(path, *pieces)
 
 
 def require_free(path: Path, *, force: bool) -> None:

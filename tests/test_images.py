@@ -28,6 +28,7 @@ from deep_image_blending.images import (
     Picture,
     check_writable,
     compose_like,
+    in_srgb,
     load_mask,
     load_picture,
     read_picture,
@@ -405,6 +406,7 @@ def test_unchanged_pixels_keep_every_bit_and_changed_ones_come_back_through_the_
     write_picture(tmp_path / "b.tif", written, like=picture)
     again = read_picture(tmp_path / "b.tif")
     np.testing.assert_array_equal(again.native[~changed], pixels[~changed])
+    np.testing.assert_array_equal(again.pixels, in_srgb(written, picture))
     # AdobeRGB holds all of sRGB, so that the inverse has a closed form too.
     maximum = np.iinfo(pixels.dtype).max
     expected = maximum * srgb_to_adobe(result[changed] / 255)

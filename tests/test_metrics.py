@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
 from skimage.color import lab2rgb, rgb2lab
 
 from deep_image_blending import backbones, losses, metrics
+from deep_image_blending.cli import run_command
 from deep_image_blending.config import Placement
 from deep_image_blending.errors import InputError
 from deep_image_blending.images import load_picture
 from deep_image_blending.scene import Scene, Window, compose_scene
 
-from .conftest import disc_mask, smooth_picture
+from .conftest import Case, disc_mask, smooth_picture
+from .test_images import ADOBE
 
 MASK = disc_mask(60, 64).astype(np.float32) / 255
 HALF = np.repeat([[0.0, 1.0]], 32, 1).repeat(60, 0).astype(np.float32)
@@ -165,3 +171,12 @@ def test_a_picture_of_another_size_is_refused() -> None:
     target = smooth_picture(2, 90, 96)
     with pytest.raises(InputError, match="the picture is 96x89 but the canvas is 96x90"):
         metrics.evaluate_scene(_placed(target), target[:89].astype(np.float32))
+
+
+def test_a_target_with_a_colour_profile_is_measured_in_srgb(case: Case, tmp_path: Path) -> None:
+    with Image.open(case.target) as image:
+        image.save(case.target, icc_profile=ADOBE)
+    run = tmp_path / "run"
+    assert run_command(["run", *case.options(), "--output-dir", str(run), "--num-steps", "2", "--quiet"]) == 0
+    measured = json.loads((run / "run.json").read_text(encoding="utf-8"))["metrics"]
+    assert [found["background_difference"] for found in measured.values()] == [0, 0]
