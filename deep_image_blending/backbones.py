@@ -25,6 +25,13 @@ BACKBONES = ("vgg16", "vgg19", "resnet50", "embedded", "random")
 
 _VGG_DEPTHS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 _RESNET_DEPTHS = (3, 4, 6, 3)
+_STATISTICS = ("weight", "bias", "running_mean", "running_var")
+# torchvision's `IMAGENET1K_V1`; asking it takes seconds of imports.
+_URLS = {
+    "vgg16": "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "vgg19": "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+}
 
 Download = Callable[[str, Path], None]
 
@@ -78,7 +85,7 @@ def load_backbone(
             raise InputError(f"backbone {name} has no layer {tap!r}; it has {', '.join(known)}")
     blank = planning and weights is None and cached_weights(name) is None
     path = weights if weights is not None else Path("to be downloaded") if blank else _pretrained(name, download)
-    state = _zeros(name) if blank else read_state_dict(path)
+    state = _zeros(layers, convolutions) if blank else read_state_dict(path)
     skeleton = Network(name, layers, {out: (torch.empty(0),) * 2 for out in convolutions}, IMAGENET).truncated(
         taps
     )
@@ -110,7 +117,7 @@ def with_normalisation(network: Network, normalisation: Normalisation) -> Networ
 
 def cached_weights(name: str) -> Path | None:
     """The file in torchvision's cache that holds the pretrained weights, or None where there is none."""
-    path = _cache_path(_weights_url(name))
+    path = _cache_path(_URLS[name])
     return path if path.is_file() else None
 
 
@@ -221,10 +228,7 @@ def _batch_normalised(
 ) -> tuple[Tensor, Tensor]:
     """A convolution with its batch normalisation (evaluation mode, eps 1e-5) folded in."""
     weight = _tensor(state, f"{conv}.weight", path, backbone).double()
-    gamma, beta, mean, variance = (
-        _tensor(state, f"{norm}.{key}", path, backbone).double()
-        for key in ("weight", "bias", "running_mean", "running_var")
-    )
+    gamma, beta, mean, variance = (_tensor(state, f"{norm}.{key}", path, backbone).double() for key in _STATISTICS)
     scale = gamma / torch.sqrt(variance + 1e-5)
     return (weight * scale.view(-1, 1, 1, 1)).float(), (beta - mean * scale).float()
 
@@ -281,26 +285,31 @@ def _checked_embedded(
     return network.truncated(taps)
 
 
-def _zeros(name: str) -> Mapping[str, Tensor]:
+def _zeros(layers: tuple[Layer, ...], convolutions: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
     """A state dict of torchvision's shapes, without its classifier's."""
-    from torchvision import models
+    channels, state = {"image": 3}, {}
+    for layer in layers:
+        if layer.kind != "conv":
+            channels[layer.output] = channels[layer.inputs[0]]
+            continue
+        key, *norms = convolutions[layer.output]
+        width = channels[layer.output] = _width(layer.output)
+        state[f"{key}.weight"] = torch.zeros(width, channels[layer.inputs[0]], layer.kernel, layer.kernel)
+        if not norms:
+            state[f"{key}.bias"] = torch.zeros(width)
+        for norm in norms:
+            state |= {f"{norm}.{part}": torch.zeros(width) for part in _STATISTICS}
+    return state
 
-    with torch.device("meta"):
-        shapes = getattr(models, name)(weights=None).state_dict()
-    return {
-        key: torch.zeros(value.shape) for key, value in shapes.items() if not key.startswith(("classifier", "fc"))
-    }
 
-
-def _weights_url(name: str) -> str:
-    from torchvision import models
-
-    enums = {
-        "vgg16": models.VGG16_Weights.IMAGENET1K_V1,
-        "vgg19": models.VGG19_Weights.IMAGENET1K_V1,
-        "resnet50": models.ResNet50_Weights.IMAGENET1K_V1,
-    }
-    return str(enums[name].url)
+def _width(output: str) -> int:
+    """The channels of a convolution of VGG (`relu3_2`, twice as many after a pooling) or ResNet-50 (`.2.0.3`)."""
+    if output.startswith("relu"):
+        return min(512, 32 << int(output[4]))
+    if output == "stem":
+        return 64
+    _, stage, _, part = output.split(".")
+    return (256 if part in ("3", "down") else 64) << (int(stage) - 1)
 
 
 def _cache_path(url: str) -> Path:
@@ -308,7 +317,7 @@ def _cache_path(url: str) -> Path:
 
 
 def _pretrained(name: str, download: Download | None) -> Path:
-    url = _weights_url(name)
+    url = _URLS[name]
     path = _cache_path(url)
     if path.is_file():
         return path

@@ -170,3 +170,24 @@ def test_default_taps_exist_in_every_backbone() -> None:
         assert {*style, content} <= {layer.output for layer in backbones._vgg_layers(name)}
     style, content = backbones.default_taps("resnet50")
     assert {*style, content} <= {layer.output for layer in backbones._resnet_layers()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vgg16", "vgg19", "resnet50"])
+def test_pretrained_weights_are_torchvisions(name: str) -> None:
+    import torchvision
+
+    enums = torchvision.models.get_model_weights(name)
+    assert backbones._URLS[name] == enums["IMAGENET1K_V1"].url
+    with torch.device("meta"):
+        state = torchvision.models.get_model(name).state_dict()
+    layers, names = {
+        "resnet50": (backbones._resnet_layers, backbones._resnet_names),
+    }.get(name, (lambda: backbones._vgg_layers(name), lambda: backbones._vgg_names(name)))
+    planned = backbones._zeros(layers(), names())
+    outside = ("classifier", "fc")
+    assert {key: value.shape for key, value in planned.items()} == {
+        key: value.shape
+        for key, value in state.items()
+        if not key.startswith(outside) and not key.endswith("num_batches_tracked")
+    }
