@@ -398,7 +398,7 @@ def _counted(
     element = 2 if options.precision == "bf16" else _FLOAT
     window = size[0] * size[1] * _FLOAT
     rows, columns = np.flatnonzero((mask > 0).any(1)), np.flatnonzero((mask > 0).any(0))
-    frame = (rows[-1] - rows[0] + 5) * (columns[-1] - columns[0] + 5) * _FLOAT
+    frame = int((rows[-1] - rows[0] + 5) * (columns[-1] - columns[0] + 5)) * _FLOAT
     vector = 3 * pixels * _FLOAT
     # The history's rows take memory when they are first written to; on a graphics card at once.
     pairs = own.history if options.device != "cpu" else min(own.history, evaluations)
