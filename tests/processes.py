@@ -26,10 +26,23 @@ STEPS = 8
 TINY = ("--backbone", "random", "--num-steps", str(STEPS), "--checkpoint-every", "0", "--plain")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "natural": (),
-    "two levels that settle early": ("--levels", "2", "--num-steps", "26", "--tolerance", "0.4"),
+    "two levels that settle early": ("--levels", "2", "--num-steps", "24", "--tolerance", "2"),
     "noise start": ("--init", "noise", "--seed", "3", "--history", "4"),
-    "published": ("--preset", "wacv2020", "--ss", "24", "--ts", "48"),
+    "published": ("--preset", "wacv2020", "--ss", "12", "--ts", "24"),
 }
+
+LOADED_LATE = (
+    *("deep_image_blending.api", "deep_image_blending.passes", "deep_image_blending.progress", "imagecodecs"),
+    *(
+        "PIL.BmpImagePlugin",
+        "PIL.GifImagePlugin",
+        "PIL.JpegImagePlugin",
+        "PIL.PngImagePlugin",
+        "PIL.PpmImagePlugin",
+    ),
+    *("typer._adapters", "rich._emoji_codes", "pydantic.plugin._loader", "torch._dynamo"),
+)
+"""What a command imports on its way, loaded before the processes fork."""
 
 Suffering = Callable[[], None]
 """What happens in the process that is to suffer: a picklable object, called there before the command."""
@@ -146,12 +159,16 @@ class SignalAt:
 
 @dataclass(frozen=True)
 class StarvedAt:
-    """From the n-th time on that a function is entered, an allocator of torch or of NumPy has no memory."""
+    """When a function is entered for the n-th time, an allocator of torch or of NumPy has no memory.
+
+    for_good: and whenever it is entered from then on.
+    """
 
     allocator: str
     module: str
     function: str
     number: int = 1
+    for_good: bool = True
 
     def __call__(self) -> None:
         import numpy as np
@@ -159,7 +176,7 @@ class StarvedAt:
 
         # A pebibyte, more than an address can name on any machine.
         allocate = {"torch": torch.empty, "numpy": np.empty}[self.allocator]
-        _at_call(self.module, self.function, self.number, lambda: allocate(2**48), ever_after=True)
+        _at_call(self.module, self.function, self.number, lambda: allocate(2**48), ever_after=self.for_good)
 
 
 @dataclass(frozen=True)
@@ -252,9 +269,7 @@ class Commands:
     def __init__(self) -> None:
         self.kills = 0
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(
-            ["deep_image_blending.api", "tests.processes", "imagecodecs", "typer._adapters"]
-        )
+        self.context.set_forkserver_preload(["tests.processes", *LOADED_LATE])
 
     def start(self, *arguments: str, suffering: Suffering | None = None) -> Started:
         return Started(self.context, arguments, suffering)

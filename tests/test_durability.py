@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -16,9 +17,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
+from deep_image_blending.errors import InputError
+from deep_image_blending.runs import RunDirectory
 from tests.conftest import Case, disc_mask, smooth_picture
 
 if sys.platform == "win32":
@@ -42,6 +47,7 @@ from tests.processes import (
     begin_or_resume,
     passes_of,
     resume,
+    table,
 )
 
 
@@ -70,11 +76,11 @@ def path(folder: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def pictures(folder: Path) -> Case:
-    """A 24x24 source with an elliptic mask, and a 48x48 target."""
+    """A 12x12 source with an elliptic mask, and a 24x24 target."""
     paths = Case(folder / "source.png", folder / "mask.png", folder / "target.png")
-    Image.fromarray(smooth_picture(1, 24, 24)).save(paths.source)
-    Image.fromarray(disc_mask(24, 24)).save(paths.mask)
-    Image.fromarray(smooth_picture(2, 48, 48)).save(paths.target)
+    Image.fromarray(smooth_picture(1, 12, 12)).save(paths.source)
+    Image.fromarray(disc_mask(12, 12)).save(paths.mask)
+    Image.fromarray(smooth_picture(2, 24, 24)).save(paths.target)
     return paths
 
 
@@ -163,7 +169,7 @@ def test_a_thousand_kills(
 def test_what_the_kills_strike_is_what_it_says(whole: Callable[[str], Path]) -> None:
     settled = passes_of(whole("two levels that settle early"))["first_pass"]
     assert settled["ended"] == "settled"
-    assert settled["evaluations"] < 26
+    assert settled["evaluations"] < 24
     assert passes_of(whole("natural"))["second_pass"]["evaluations"] == STEPS
     assert passes_of(whole("published"))["first_pass"]["evaluations"] == 20
 
@@ -342,7 +348,7 @@ def test_a_small_disk_that_grows_only_when_it_is_full(
     if shutil.which("mount") is None:
         pytest.skip("there is no mount command")
     stopped: list[str] = []
-    for size in (4, 40, 180, 340, 100_000):
+    for size in (4, 24, 44, 64, 84, 104, 100_000):
         path = small_disk(size) / "run"
         ended = blend(*begin_or_resume(pictures, path), "--quiet")
         assert_files_whole(path)
@@ -351,7 +357,7 @@ def test_a_small_disk_that_grows_only_when_it_is_full(
         stopped.append(complaint(ended, 1))
         assert "free space" in stopped[-1]
     print(len(stopped), "times full")
-    assert len(stopped) >= 3
+    assert len(stopped) > 3
     assert_same_run(path, natural)
 
 
@@ -377,35 +383,71 @@ def test_a_folder_that_is_removed_stops_the_run(blend: Commands, pictures: Case,
 
 
 @pytest.mark.parametrize(
-    ("allocator", "module", "function", "number", "begun"),
+    ("allocator", "module", "function"),
+    [("numpy", "pipeline", "scene_of"), ("torch", "pipeline", "load_backbones")],
+)
+def test_without_memory_to_begin_with_there_is_no_run(
+    blend: Commands, pictures: Case, path: Path, allocator: str, module: str, function: str
+) -> None:
+    starved = StarvedAt(allocator, module, function)
+    line = complaint(blend(*begin(pictures, path), "--quiet", suffering=starved), 1)
+    assert line.endswith("not enough memory; free some, or give smaller --ss and --ts")
+    assert not (path / "run.json").exists()
+
+
+RETRY = "pass: out of memory; trying once more, tile by tile and in less memory"
+
+
+@pytest.mark.parametrize(
+    ("allocator", "module", "function", "number", "retried"),
     [
-        ("numpy", "pipeline", "scene_of", 1, False),
-        ("torch", "pipeline", "load_backbones", 1, False),
+        ("torch", "passes", "_objective", 1, True),
         ("torch", "lbfgs", "LBFGS.tell", 5, True),
         ("numpy", "lbfgs", "LBFGS.tell", STEPS + 3, True),
-        ("numpy", "pipeline", "_write_result", 1, True),
+        ("numpy", "pipeline", "_write_result", 1, False),
     ],
 )
-def test_without_memory_a_run_stops_with_the_remedy(
+def test_without_memory_for_good_a_run_stops_with_the_remedy_and_then_equals_the_uninterrupted_one(
     blend: Commands,
     pictures: Case,
+    natural: Path,
     path: Path,
     allocator: str,
     module: str,
     function: str,
     number: int,
-    begun: bool,
+    retried: bool,
 ) -> None:
     starved = StarvedAt(allocator, module, function, number)
     ended = blend(*begin(pictures, path), "--quiet", suffering=starved)
     assert ended.code == 1
-    # Before the last line, a note may tell of a second try in less memory.
-    line = ended.err.splitlines()[-1]
-    assert "not enough memory; free some" in line
-    assert ("--resume" in line) == begun == (path / "run.json").exists()
+    notes, line = ended.err.splitlines()[:-1], ended.err.splitlines()[-1]
+    assert [note.endswith(RETRY) for note in notes] == [True] * retried
+    assert "not enough memory; free some and --resume, or" in line
+    assert ("start anew: " if retried else "give smaller --ss and --ts") in line
     assert_files_whole(path)
-    assert blend(*begin_or_resume(pictures, path)).code == 0
-    assert {entry["status"] for entry in passes_of(path).values()} == {"done"}
+    # The second try made no evaluation: all at once, the first one goes on at its checkpoint, to the same bits.
+    assert blend(*resume(path), "--memory", "full").code == 0
+    assert_same_run(path, natural)
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+def test_what_ran_out_of_memory_goes_on_tile_by_tile_to_nearly_the_same(
+    blend: Commands, pictures: Case, natural: Path, path: Path, for_good: bool
+) -> None:
+    starved = StarvedAt("torch", "lbfgs", "LBFGS.tell", 5, for_good=for_good)
+    ended = blend(*begin(pictures, path), "--quiet", suffering=starved)
+    assert ended.code == for_good
+    assert ended.err.splitlines()[0].endswith(f"first {RETRY}")
+    if for_good:
+        assert blend(*resume(path)).code == 0
+    assert [one["evaluations"] for one in passes_of(path).values()] == [STEPS, STEPS]
+    # A run that could not go on goes on in less memory to its end.
+    assert [one["memory"] for one in passes_of(path).values()] == ["thrifty", "thrifty" if for_good else "full"]
+    assert len(table(path / "first_pass.losses.csv")) == STEPS
+    # Tile by tile, sums may round otherwise: the same picture, but not surely to the bit.
+    before, after = (np.asarray(Image.open(run / "second_pass.png"), np.int16) for run in (natural, path))
+    assert np.abs(after - before).max() <= 1
 
 
 # Locked
@@ -431,6 +473,37 @@ def test_a_run_in_use_is_refused_and_the_lock_of_a_killed_process_is_taken_over(
     assert halted.ended().code == -signal.SIGKILL
     assert blend(*resume(path)).code == 0
     assert_same_run(path, natural)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotImplementedError("flock"), OSError(errno.ENOTSUP, "Not supported"), OSError(errno.ENOLCK, "No locks")],
+)
+def test_where_the_file_system_has_no_locks_a_file_says_that_a_run_is_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def without_locks(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(FileLock, "_acquire", without_locks)
+    with pytest.warns(UserWarning, match=r"has no locks: '\.lock\.held' in it says that the run is in use"):
+        run = RunDirectory.create(tmp_path / "run")
+    assert (tmp_path / "run" / ".lock.held").exists()
+    with pytest.raises(InputError, match="is in use by another process; wait for it"):
+        RunDirectory.create(tmp_path / "run")
+    run.close()
+    assert not (tmp_path / "run" / ".lock.held").exists()
+    with pytest.warns(UserWarning, match="has no locks"):
+        RunDirectory.create(tmp_path / "run").close()
+
+
+def test_other_troubles_with_the_lock_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(FileLock, "_acquire", refused)
+    with pytest.raises(InputError, match="can't be written: Input/output error"):
+        RunDirectory.create(tmp_path / "run")
 
 
 # Damaged
@@ -508,7 +581,7 @@ def test_a_damaged_manifest_is_named(blend: Commands, pictures: Case, path: Path
     [
         (("--style-weight", "3"), "first.weights.style was 0.01, now 3.0; second.weights.style was 0.5, now 3.0"),
         (("--num-steps", "30"), f"first.steps was {STEPS}, now 30"),
-        (("--x", "30"), "placement.x was None, now 30.0"),
+        (("--x", "15"), "placement.x was None, now 15.0"),
         (("--init", "noise"), "init was 'poisson', now 'noise'"),
         (("--style-layers", "relu1_1"), "now ('relu1_1',)"),
     ],
@@ -529,7 +602,7 @@ def test_changed_and_missing_inputs_are_refused(
     for file in (pictures.source, pictures.mask, pictures.target):
         shutil.copy(file, path.with_name(file.name))
     killed_at(blend, moved, path, 3)
-    Image.fromarray(smooth_picture(9, 48, 48)).save(moved.target)
+    Image.fromarray(smooth_picture(9, 24, 24)).save(moved.target)
     assert "target.png' has changed since" in complaint(blend(*resume(path), "--quiet"), 2)
     moved.target.unlink()
     assert "target.png', which is gone" in complaint(blend(*resume(path), "--quiet"), 2)
