@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from PIL import Image
 from safetensors import SafetensorError
 
@@ -35,6 +35,7 @@ MANIFEST = "run.json"
 FORMAT = 1
 COLUMNS = ("evaluation", "seconds", "total", *TERMS)
 KEPT_CHECKPOINTS = 2
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _PASS = "(first|second)_pass"
 _OURS = re.compile(
     rf"composite\.png|{_PASS}(\.\d+)?\.(png|losses\.csv)|blend\.(mp4|gif|webp)|report\.html"
@@ -49,7 +50,7 @@ class RunDirectory:
     Raises InputError when another process holds it, or when it is not a run.
     """
 
-    def __init__(self, path: Path, manifest: dict[str, Any], lock: FileLock | None) -> None:
+    def __init__(self, path: Path, manifest: dict[str, Any], lock: BaseFileLock | None) -> None:
         self.path = path
         self.manifest = manifest
         self._lock = lock
@@ -316,16 +317,35 @@ def command_line() -> list[str]:
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
-def _lock(path: Path) -> FileLock:
-    lock = FileLock(path / ".lock")
+def _lock(path: Path) -> BaseFileLock:
+    """The folder, held until release or the end of this process. Raises InputError where another holds it.
+
+    Where the file system has no locks (some network ones), a file that names this process takes their place.
+    """
     try:
-        lock.acquire(timeout=0)
+        try:
+            return _held(FileLock(path / ".lock"))
+        except (NotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            marker = path / ".lock.held"
+            held = _held(SoftFileLock(marker))
+            warnings.warn(
+                f"the file system of '{path}' has no locks: '{marker.name}' in it says that the run is in use; "
+                "remove that file if it stays after a crash",
+                stacklevel=3,
+            )
+            return held
     except Timeout as error:
         raise InputError(
             f"run directory '{path}' is in use by another process; wait for it, or give another --output-dir"
         ) from error
     except OSError as error:
         raise InputError(f"output directory '{path}' can't be written: {error.strerror}") from error
+
+
+def _held(lock: BaseFileLock) -> BaseFileLock:
+    lock.acquire(timeout=0)
     return lock
 
 
