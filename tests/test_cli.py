@@ -242,13 +242,17 @@ def test_non_square_target_and_sixteen_bits(tmp_path: Path, case: Case) -> None:
 
 def test_without_options_the_bundled_demo_is_blended(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for expected in ("shuttle", "shuttle-2"):
-        assert run_command(["run", *FAST, "--num-steps", "1"]) == 0
-        run = tmp_path / "results" / expected
-        target = _pixels(Path(json.loads((run / "run.json").read_text())["inputs"]["target"]["path"]))
-        result = _pixels(run / "second_pass.png")
-        assert result.shape == target.shape
-        assert (result != target).any()
+    assert run_command(["run", *FAST, "--num-steps", "1"]) == 0
+    run = tmp_path / "results" / "shuttle"
+    target = _pixels(Path(json.loads((run / "run.json").read_text())["inputs"]["target"]["path"]))
+    result = _pixels(run / "second_pass.png")
+    assert result.shape == target.shape
+    assert (result != target).any()
+    place = ["--ss", "40", "--ts", "90", "--x", "40", "--y", "60"]
+    assert run_command(["run", *FAST, "--num-steps", "1", *place]) == 0
+    small = tmp_path / "results" / "shuttle-2"
+    assert max(_pixels(small / "second_pass.png").shape) == 90
+    assert (_pixels(small / "second_pass.png") != _pixels(small / "composite.png")).any()
 
 
 def test_auto_falls_back_to_the_embedded_backbone_and_says_so(
