@@ -395,7 +395,11 @@ def harmonised(window: Window, membrane: Literal["full", "edges"]) -> Float:
         return window.source
     # Outside the mask it is the target, and the smoothing of the source that finds its edges reaches four pixels.
     result, part = window.target.copy(), window.around_mask(8)
-    added = edge_stopping_membrane(window.source[part], window.target[part], window.mask[part] > 0)
+    known = np.zeros(window.mask.shape, np.bool_)
+    known[window.shown] = True
+    added = edge_stopping_membrane(
+        window.source[part], window.target[part], window.mask[part] > 0, known=known[part]
+    )
     result[part] = (window.source[part] + added).clip(0, 255)
     return result
 

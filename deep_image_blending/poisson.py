@@ -123,7 +123,13 @@ def _parts(region: Bool) -> Iterator[tuple[tuple[slice, slice], Bool]]:
 
 
 def edge_stopping_membrane(
-    source: Field, target: Field, region: Bool, *, edge: float = 8.0, tolerance: float = 1e-4
+    source: Field,
+    target: Field,
+    region: Bool,
+    *,
+    known: Bool | None = None,
+    edge: float = 4.0,
+    tolerance: float = 1e-4,
 ) -> Double:
     """What to add to the source so that it meets the target, without tinting the object: (H, W, C).
 
@@ -133,7 +139,9 @@ def edge_stopping_membrane(
     (Perona and Malik, 1990), and l half the root of the region's area. Around a mask drawn wide it matches the
     source's background to the target; at the object's contour it ends. Outside the region it is T - S.
 
-    edge: source gradient in grey levels a pixel at which the membrane begins to be stopped.
+    known: (H, W), where the source shows something. Beyond its frame it says nothing of the background, so that
+    nothing is asked of an object that the frame cuts. edge: source gradient in grey levels a pixel at which the
+    membrane begins to be stopped.
     tolerance: the residual's 2-norm, as a share of the right side's. At 1e-4 the mean error is below a tenth of
     a level; a few pixels that edges all but cut off may be some levels away.
     """
@@ -152,7 +160,8 @@ def edge_stopping_membrane(
     for axis, weight in ((0, down), (1, across)):
         for by in (1, -1):
             here, there = _shifted(region, axis, by), _shifted(region, axis, -by)
-            leaving = np.where(here & ~there, weight, 0)
+            shown = here & ~there if known is None else here & ~there & _shifted(known, axis, -by)
+            leaving = np.where(shown, weight, 0)
             _shifted(right_side, axis, by)[...] += leaving[..., None] * _shifted(offset, axis, -by)
             _shifted(links, axis, by)[...] += leaving
     inside = region.astype(np.float32)

@@ -24,7 +24,8 @@ class Window:
     """A cut-out of the scene, everything at the same size; all arrays float32.
 
     source (h, w, 3) and target (h, w, 3) in 0..255, mask (h, w) in 0..1. top, left: where it lies on the canvas;
-    canvas: that canvas's (rows, columns). At a coarser `scale` all of these are divided by it.
+    canvas: that canvas's (rows, columns). At a coarser `scale` all of these are divided by it. shown: rows and
+    columns that the source's own frame covers; beyond it the source goes on with the colour of its edge.
     """
 
     source: Float
@@ -34,6 +35,7 @@ class Window:
     left: int
     canvas: tuple[int, int]
     scale: int = 1
+    shown: tuple[slice, slice] = (slice(None), slice(None))
 
     def around_mask(self, margin: int) -> tuple[slice, slice]:
         """Rows and columns that hold the mask's pixels above 0 with `margin` around them."""
@@ -134,7 +136,11 @@ class Scene:
         columns = np.clip(np.arange(left, right) - self.left, 0, self.source.shape[1] - 1)
         source = self.source[np.ix_(rows, columns)]
         target = as_float(self.target.pixels[top:bottom, left:right])
-        return Window(source, self.mask_in(box), target, top, left, self.canvas)
+        shown = (
+            slice(max(0, self.top - top), max(0, self.top + self.source.shape[0] - top)),
+            slice(max(0, self.left - left), max(0, self.left + self.source.shape[1] - left)),
+        )
+        return Window(source, self.mask_in(box), target, top, left, self.canvas, shown=shown)
 
     def mask_in(self, box: tuple[int, int, int, int]) -> Float:
         """The mask on a box (top, left, bottom, right) of the canvas, (h, w)."""

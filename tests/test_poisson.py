@@ -159,7 +159,7 @@ def test_membrane_equals_the_direct_solution(region: np.ndarray) -> None:
     source, target = _pictures(*region.shape)
     source[8:15, 6:20] += 120
     added = edge_stopping_membrane(source, target, region, tolerance=1e-9)
-    weight = _conductances(source, 8.0)
+    weight = _conductances(source, 4.0)
     none = np.zeros_like(source)
     expected = _eliminated(target - source, none, region, weight, mass=4 / region.sum())
     np.testing.assert_allclose(added, expected, atol=1e-3)
@@ -171,7 +171,7 @@ def test_membranes_default_tolerance_is_a_tenth_of_a_level_on_average() -> None:
     region = ndimage.gaussian_filter(random.normal(size=(70, 90)), 9) > 0
     source, target = (ndimage.gaussian_filter(random.uniform(0, 255, (70, 90, 1)), (2, 2, 0)) for _ in "st")
     source = 2 * source
-    expected = _eliminated(target - source, 0 * source, region, _conductances(source, 8.0), 4 / region.sum())
+    expected = _eliminated(target - source, 0 * source, region, _conductances(source, 4.0), 4 / region.sum())
     assert np.abs(edge_stopping_membrane(source, target, region) - expected)[region].mean() < 0.1
 
 
@@ -241,3 +241,19 @@ def test_mixed_gradients_take_the_stronger_edge() -> None:
     np.testing.assert_array_equal(mixed_laplacian(flat, edge, region), guidance_laplacian(edge))
     np.testing.assert_array_equal(mixed_laplacian(edge, flat, region), guidance_laplacian(edge))
     np.testing.assert_array_equal(mixed_laplacian(edge, flat, ~region), guidance_laplacian(flat))
+
+
+def test_membrane_asks_nothing_where_the_source_shows_nothing() -> None:
+    # The object reaches the source's last column: what lies beyond is no background of its own.
+    source, target = np.full((20, 24, 3), 30.0), np.full((20, 24, 3), 200.0)
+    region, known = np.zeros((20, 24), bool), np.ones((20, 24), bool)
+    region[5:15, 6:18] = True
+    known[:, 18:] = False
+    source[region] = 90
+    free = edge_stopping_membrane(source, target, region, edge=1e6, tolerance=1e-9, known=known)
+    held = edge_stopping_membrane(source, target, region, edge=1e6, tolerance=1e-9)
+    # Without edges it is a harmonic function with mass: flat across the border that asks nothing.
+    slopes = [np.abs(np.diff(added[5:15, 16:18], axis=1)).max() for added in (free, held)]
+    assert slopes[0] < 0.1 * slopes[1]
+    alone = edge_stopping_membrane(source, target, region, known=np.zeros_like(region))
+    np.testing.assert_array_equal(alone[region], 0)
