@@ -8,15 +8,14 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from deep_image_blending import losses
 from deep_image_blending.config import PassOptions, Weights
@@ -70,6 +69,29 @@ class Measured(NamedTuple):
     moments: dict[str, Tensor]
     content: Tensor
     values: dict[str, Tensor]
+
+
+class _Recomputed(torch.autograd.Function):
+    """A function of one tensor that keeps nothing for its gradient, and is evaluated again for it.
+
+    PyTorch's own `checkpoint` imports its compiler when it is first used: 150 MB, just when memory is short.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, run: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor) -> tuple[Tensor, ...]:
+        ctx.run = run
+        ctx.save_for_backward(x)
+        return run(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        (x,) = ctx.saved_tensors
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            pairs = [pair for pair in zip(ctx.run(x), gradients, strict=True) if pair[0].requires_grad]
+            outputs, weights = zip(*pairs, strict=True)
+            (gradient,) = torch.autograd.grad(outputs, x, weights)
+        return None, gradient
 
 
 @dataclass(frozen=True)
@@ -176,10 +198,16 @@ class NormalisedObjective:
         """What the losses need of a region's features; own: its reference features."""
         if not self.tile or not torch.is_grad_enabled():
             return self._measure(region, own, pixels)
-        measured: Measured = checkpoint(
-            self._measure, region, own, pixels, use_reentrant=False, preserve_rng_state=False
-        )
-        return measured
+        style = self.style_taps if self.weights.style else ()
+        histogram = self.style_taps if self.weights.histogram else ()
+
+        def run(pixels: Tensor) -> tuple[Tensor, ...]:
+            found = self._measure(region, own, pixels)
+            return (*found.moments.values(), found.content, *found.values.values())
+
+        found: tuple[Tensor, ...] = _Recomputed.apply(run, pixels)  # type: ignore[no-untyped-call]
+        moments, values = dict(zip(style, found, strict=False)), found[len(style) + 1 :]
+        return Measured(moments, found[len(style)], dict(zip(histogram, values, strict=True)))
 
     def _measure(self, region: Region, own: Tensor | None, pixels: Tensor) -> Measured:
         features = region.features(pixels)
