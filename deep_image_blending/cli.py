@@ -978,6 +978,8 @@ def _demo_unless_given(given: SimpleNamespace) -> str | None:
 
         demo = demo_named(given.demo or DEFAULT)
         title = demo.name
+        if given.ts is not None and given.ts > 0:
+            demo = demo.scaled(given.ts)
         given.source_file, given.mask_file, given.target_file = demo.source, demo.mask, demo.target
         for name in ("ss", "ts", "x", "y"):
             if getattr(given, name) is None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from deep_image_blending.errors import InputError, suggestion
 
@@ -24,6 +27,18 @@ class Demo:
     ts: int | None
     x: float
     y: float
+
+    def scaled(self, ts: int) -> Demo:
+        """The same case on a target whose longer side is `ts`: object and place go with it."""
+        with Image.open(self.target) as target:
+            factor = ts / (self.ts or max(target.size))
+        if self.ss is None:
+            with Image.open(self.source) as source:
+                longer = max(source.size)
+        else:
+            longer = self.ss
+        ss = max(1, round(longer * factor))
+        return dataclasses.replace(self, ss=ss, ts=ts, x=self.x * factor, y=self.y * factor)
 
 
 def demos() -> list[Demo]:

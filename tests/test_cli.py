@@ -248,7 +248,7 @@ def test_without_options_the_bundled_demo_is_blended(tmp_path: Path, monkeypatch
     result = _pixels(run / "second_pass.png")
     assert result.shape == target.shape
     assert (result != target).any()
-    place = ["--ss", "40", "--ts", "90", "--x", "40", "--y", "60"]
+    place = ["--ts", "90"]
     assert run_command(["run", *FAST, "--num-steps", "1", *place]) == 0
     small = tmp_path / "results" / "shuttle-2"
     assert max(_pixels(small / "second_pass.png").shape) == 90
