@@ -236,20 +236,27 @@ def _batch_normalised(
 def _embedded_layers() -> tuple[Layer, ...]:
     layers: list[Layer] = []
     last = "image"
-    for stage, tap in enumerate(embedded.TAPS, 1):
-        layers.append(Layer("conv", f".{stage}.1", (last,), kernel=3, padding=1, relu=True))
-        layers.append(Layer("conv", tap, (f".{stage}.1",), kernel=3, padding=1, relu=True))
+    for stage, (tap, outputs) in enumerate(_embedded_outputs().items(), 1):
+        for output in outputs:
+            layers.append(Layer("conv", output, (last,), kernel=3, padding=1, relu=True))
+            last = output
         if stage < len(embedded.TAPS):
-            layers.append(Layer(embedded.POOL, f".{stage}.pool", (tap,), kernel=2, stride=2))
-        last = f".{stage}.pool"
+            last = f".{stage}.pool"
+            layers.append(Layer(embedded.POOL, last, (tap,), kernel=2, stride=2))
     return tuple(layers)
+
+
+def _embedded_outputs() -> dict[str, list[str]]:
+    """The activations of each stage's convolutions, the last of which is the stage's tap."""
+    stages = enumerate(zip(embedded.TAPS, embedded.DEPTHS, strict=True), 1)
+    return {tap: [*(f".{stage}.{i}" for i in range(1, depth)), tap] for stage, (tap, depth) in stages}
 
 
 def _embedded(taps: frozenset[str] | set[str]) -> Backbone:
     state = embedded.load()
     parameters, heads = {}, {}
-    for stage, tap in enumerate(embedded.TAPS, 1):
-        for i, output in ((1, f".{stage}.1"), (2, tap)):
+    for stage, (tap, outputs) in enumerate(_embedded_outputs().items(), 1):
+        for i, output in enumerate(outputs, 1):
             key = f"stage{stage}.conv{i}"
             parameters[output] = (state[f"{key}.weight"], state[f"{key}.bias"])
         heads[tap] = (state[f"head{stage}.weight"], state[f"head{stage}.bias"])
@@ -262,8 +269,8 @@ def _random(taps: frozenset[str] | set[str]) -> Backbone:
     generator = torch.Generator().manual_seed(20170)
     parameters, digest = {}, hashlib.sha256()
     inputs = 3
-    for stage, (tap, width) in enumerate(zip(embedded.TAPS, embedded.CHANNELS, strict=True), 1):
-        for output in (f".{stage}.1", tap):
+    for outputs, width in zip(_embedded_outputs().values(), embedded.CHANNELS, strict=True):
+        for output in outputs:
             weight = torch.empty(width, inputs, 3, 3)
             torch.nn.init.orthogonal_(weight, gain=2**0.5, generator=generator)
             parameters[output] = (weight, torch.zeros(width))

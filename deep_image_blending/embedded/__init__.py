@@ -12,29 +12,31 @@ if TYPE_CHECKING:
 
 TAPS = ("relu1_2", "relu2_2", "relu3_3")
 """The teacher's layers that the three stages stand for."""
-CHANNELS = (24, 48, 96)
+CHANNELS = (20, 56, 96)
+DEPTHS = (2, 2, 3)
+"""Convolutions of each stage."""
 TEACHER_CHANNELS = (64, 128, 256)
-POOL: Literal["avg"] = "avg"
+POOL: Literal["max", "avg"] = "avg"
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
-SHA256 = "64670d2e7e3ea9bc32853727a37a3482318f6cb790d8ef79947100d1ed75a16b"
+SHA256 = "7cc562a5687b6ae2921d1d314f31f5ffab24910d6c7fcbd4a416377df519b307"
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
     """The tensors of the weights file and their shapes."""
     found: dict[str, tuple[int, ...]] = {}
     inputs = 3
-    for stage, (width, wide) in enumerate(zip(CHANNELS, TEACHER_CHANNELS, strict=True), 1):
-        for i, incoming in ((1, inputs), (2, width)):
-            found[f"stage{stage}.conv{i}.weight"] = (width, incoming, 3, 3)
+    for stage, (width, depth, wide) in enumerate(zip(CHANNELS, DEPTHS, TEACHER_CHANNELS, strict=True), 1):
+        for i in range(1, depth + 1):
+            found[f"stage{stage}.conv{i}.weight"] = (width, inputs, 3, 3)
             found[f"stage{stage}.conv{i}.bias"] = (width,)
+            inputs = width
         found[f"head{stage}.weight"] = (wide, width)
         found[f"head{stage}.bias"] = (wide,)
-        inputs = width
     return found
 
 
 def load(path: Path = WEIGHTS, sha256: str | None = None) -> dict[str, Tensor]:
-    """The weights, float32. Raises RunError when the file is missing, damaged or of other shapes."""
+    """The weights, as float32. Raises RunError when the file is missing, damaged or of other shapes."""
     from safetensors import SafetensorError
     from safetensors.torch import load as parse
 

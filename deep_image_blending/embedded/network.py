@@ -6,45 +6,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deep_image_blending.embedded import CHANNELS, TAPS, TEACHER_CHANNELS
+from deep_image_blending.embedded import CHANNELS, DEPTHS, POOL, TAPS, TEACHER_CHANNELS
+
+
+def pool(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, H // 2, W // 2)."""
+    return F.max_pool2d(x, 2) if POOL == "max" else F.avg_pool2d(x, 2)
 
 
 class Stage(nn.Module):
-    """Two 3x3 convolutions, each rectified."""
+    """3x3 convolutions, each rectified."""
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, depth: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.depth = depth
+        for i in range(1, depth + 1):
+            self.add_module(f"conv{i}", nn.Conv2d(inputs if i == 1 else width, width, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, width, H, W)."""
-        # Not in place: training differentiates twice.
-        return F.relu(self.conv2(F.relu(self.conv1(x))))
+        for i in range(1, self.depth + 1):
+            # Not in place: training differentiates twice.
+            x = F.relu(self.get_submodule(f"conv{i}")(x))
+        return x
 
 
 class Student(nn.Module):
-    """Three stages with 2x2 average pooling between, and a linear head for each that predicts the teacher."""
+    """Stages with 2x2 pooling between, and a linear head for each that predicts the teacher."""
 
     def __init__(self) -> None:
         super().__init__()
         inputs = 3
-        for i, (width, wide) in enumerate(zip(CHANNELS, TEACHER_CHANNELS, strict=True), 1):
-            self.add_module(f"stage{i}", Stage(inputs, width))
+        for i, (width, depth, wide) in enumerate(zip(CHANNELS, DEPTHS, TEACHER_CHANNELS, strict=True), 1):
+            self.add_module(f"stage{i}", Stage(inputs, width, depth))
             self.add_module(f"head{i}", nn.Linear(width, wide))
             inputs = width
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.orthogonal_(module.weight, gain=2**0.5)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Normalised RGB (N, 3, H, W) -> the student's own features by tap; see `predict` for the teacher's."""
         found = {}
         for i, tap in enumerate(TAPS, 1):
             if i > 1:
-                x = F.avg_pool2d(x, 2)
+                x = pool(x)
             x = self.get_submodule(f"stage{i}")(x)
             found[tap] = x
         return found

@@ -1,8 +1,8 @@
 """Train the embedded backbone: `python -m deep_image_blending.embedded.train --teacher VGG19 --out DIR`.
 
-The student learns the teacher's features through its heads, its Gram matrices, and above all the gradient of the
-style loss with respect to the pixels, on pairs of crops and on pictures along the student's own descent, where the
-errors of a small network would show as noise.
+The student begins as a selection of the teacher's channels (`initial`), and learns the teacher's features through
+its heads, its Gram matrices, and above all the gradient of the style loss with respect to the pixels, on pairs of
+crops and on pictures along the student's own descent, where the errors of a small network would show as noise.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from deep_image_blending.backbones import load_backbone
 from deep_image_blending.embedded import TAPS
+from deep_image_blending.embedded.initial import initialise
 from deep_image_blending.embedded.network import Student
 from deep_image_blending.embedded.pictures import Picture, corpus, crop
 from deep_image_blending.features import Network
@@ -34,22 +35,22 @@ class Pairs:
         self.pictures, self.random, self.batch, self.size = pictures, random, batch, size
         self.moving = batch // 2
         self.x = torch.stack([self._fresh() for _ in range(batch)])
-        self.y = torch.stack([self._crop() for _ in range(batch)])
+        self.y = torch.stack([self.fresh_crop() for _ in range(batch)])
         self.velocity = torch.zeros_like(self.x)
         self.rate = torch.full((batch,), 2.0)
 
-    def _crop(self) -> Tensor:
+    def fresh_crop(self) -> Tensor:
         picture = self.pictures[int(self.random.integers(len(self.pictures)))]
         return torch.from_numpy(crop(self.random, picture, self.size)).permute(2, 0, 1) * 255
 
     def _fresh(self) -> Tensor:
         """A crop, or one with a patch of another in it, or near noise."""
         kind = self.random.random()
-        first = self._crop()
+        first = self.fresh_crop()
         if kind < 0.5:
             return first
         if kind < 0.85:
-            other, half = self._crop(), self.size // 2
+            other, half = self.fresh_crop(), self.size // 2
             top, left = self.random.integers(0, half, 2)
             first[:, top : top + half, left : left + half] = other[:, top : top + half, left : left + half]
             return first
@@ -63,7 +64,7 @@ class Pairs:
                 self.velocity[i] = 0.7 * self.velocity[i] + 0.3 * g
                 self.x[i] = (self.x[i] - self.rate[i] * self.velocity[i]).clamp(0, 255)
             else:
-                self.x[i], self.y[i] = self._fresh(), self._crop()
+                self.x[i], self.y[i] = self._fresh(), self.fresh_crop()
                 self.velocity[i] = 0
                 self.rate[i] = float(np.exp(self.random.uniform(np.log(0.7), np.log(6))))
 
@@ -128,45 +129,32 @@ def train(arguments: argparse.Namespace) -> None:
         random = np.random.default_rng(arguments.seed + step)
     pictures = corpus(np.random.default_rng(arguments.seed))
     pairs = Pairs(pictures, random, arguments.batch, arguments.size)
+    if step == 0:
+        start = torch.stack([pairs.fresh_crop() for _ in range(arguments.start)])
+        initialise(student, teacher, start, random)
+        student.to(device)
+        average = {name: value.detach().clone() for name, value in student.state_dict().items()}
     budget = arguments.minutes * 60
     began = time.perf_counter() - spent
     with (out / "log.csv").open("a", newline="") as stream:
         log = csv.writer(stream)
         if step == 0:
             log.writerow(COLUMNS)
+        rows: list[list[float]] = []
         while (seconds := time.perf_counter() - began) < budget:
             progress = seconds / budget
-            warm = progress < arguments.warm
-            # Two cosines: one for the features, a lower one for the gradients.
-            part = progress / arguments.warm if warm else (progress - arguments.warm) / (1 - arguments.warm)
-            peak = arguments.rate if warm else 0.3 * arguments.rate
-            rate = peak * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
+            rate = arguments.rate * min(1.0, (step + 1) / 50)
+            rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
             for group in optimiser.param_groups:
                 group["lr"] = rate
             x, y = pairs.x.to(device), pairs.y.to(device)
-            if warm:
-                x = torch.cat((x, y))
-                with torch.no_grad():
-                    found = teacher.features(x, set(TAPS))
-                features = {tap: found[tap].float() for tap in TAPS}
-                own = student(teacher.normalisation(x))
-                grams, own_grams = (
-                    {tap: gram(features[tap]) for tap in TAPS},
-                    {tap: student.gram(tap, own[tap]) for tap in TAPS},
-                )
-                errors = cosines = torch.zeros(arguments.batch)
-                moved = torch.zeros_like(pairs.x)
-            else:
-                wanted, features, grams = teacher_gradient(teacher, x, y)
-                got, own, own_grams = student_gradient(student, teacher, x, y)
-                errors = distance(got, wanted)
-                cosines = torch.cosine_similarity(got.flatten(1), wanted.flatten(1))
-                moved = got.detach().cpu()
+            wanted, features, grams = teacher_gradient(teacher, x, y)
+            got, own, own_grams = student_gradient(student, teacher, x, y)
+            errors = distance(got, wanted)
+            cosines = torch.cosine_similarity(got.flatten(1), wanted.flatten(1))
             of_features = torch.stack([distance(student.predict(t, own[t]), features[t]) for t in TAPS]).mean()
             of_gram = torch.stack([distance(own_grams[t], grams[t]) for t in TAPS]).mean()
-            loss = of_features + 0.5 * of_gram
-            if not warm:
-                loss = 0.5 * loss + torch.log(errors + 0.02).mean()
+            loss = of_features + 0.5 * of_gram + torch.log(errors + 0.02).mean()
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -176,28 +164,21 @@ def train(arguments: argparse.Namespace) -> None:
             with torch.no_grad():
                 for name, value in student.state_dict().items():
                     average[name].lerp_(value, 1 - keep)
-            pairs.advance(moved)
+            pairs.advance(got.detach().cpu())
             moving = pairs.moving
-            errors, cosines, of_features, of_gram = (t.detach() for t in (errors, cosines, of_features, of_gram))
+            rows.append(
+                [
+                    float(value.detach().mean())
+                    for value in (
+                        errors[moving:], cosines[moving:], of_features, of_gram, errors[:moving], cosines[:moving]
+                    )
+                ]
+            )  # fmt: skip
             if step % 50 == 0:
-                log.writerow(
-                    [
-                        step,
-                        f"{seconds:.0f}",
-                        *(
-                            f"{value:.4f}"
-                            for value in (
-                                float(errors[moving:].mean()),
-                                float(cosines[moving:].mean()),
-                                float(of_features),
-                                float(of_gram),
-                                float(errors[:moving].mean()),
-                                float(cosines[:moving].mean()),
-                            )
-                        ),
-                    ]
-                )
+                means = np.mean(rows, 0)
+                log.writerow([step, f"{seconds:.0f}", *(f"{value:.4f}" for value in means)])
                 stream.flush()
+                rows = []
             if step % 200 == 0:
                 _save(out, student, optimiser, average, step, seconds)
     _save(out, student, optimiser, average, step, time.perf_counter() - began)
@@ -221,7 +202,8 @@ def _save(
     temporary = out / "training.tmp"
     torch.save(state, temporary)
     temporary.replace(out / "training.pt")
-    save_file({name: value.contiguous().cpu() for name, value in average.items()}, out / "weights.safetensors")
+    halves = {name: value.contiguous().cpu().half() for name, value in average.items()}
+    save_file(halves, out / "weights.safetensors")
 
 
 def main() -> None:
@@ -230,9 +212,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for weights, log and checkpoint")
     parser.add_argument("--minutes", type=float, default=50)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--size", type=int, default=112)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--warm", type=float, default=0.4, help="share of the time without gradient matching")
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--start", type=int, default=64, help="crops that the initial fit sees")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--bf16", action="store_true", help="evaluate the teacher in bfloat16")
