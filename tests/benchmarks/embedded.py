@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from rich.console import Console
 from rich.table import Table
 
@@ -52,17 +52,20 @@ def scenes(folder: Path | None, scale: float) -> dict[str, Scene]:
     return found
 
 
-def options_for(backbone: str, steps: int) -> config.Options:
+def options_for(backbone: str, steps: int, style: float = 1.0) -> config.Options:
     base = config.preset("natural")
     for name in config.PASSES:
         own = dataclasses.replace(base.of(name), backbone=backbone, steps=steps, tolerance=0.0)
+        own = dataclasses.replace(own, weights=dataclasses.replace(own.weights, style=style * own.weights.style))
         base = base.with_pass(name, own)
     return base
 
 
-def blended(scene: Scene, backbone: str, weights: Path | None, steps: int) -> tuple[Float, float]:
+def blended(
+    scene: Scene, backbone: str, weights: Path | None, steps: int, style: float = 1.0
+) -> tuple[Float, float]:
     """The picture after both passes, and seconds an evaluation."""
-    options = options_for(backbone, steps)
+    options = options_for(backbone, steps, style)
     taps = passes.wanted_taps(options.first) | passes.wanted_taps(options.second)
     loaded = load_backbone(backbone, taps, weights=weights)
     first = passes.first_pass(scene, options, loaded)
@@ -97,6 +100,7 @@ def main() -> None:
     parser.add_argument("--only", help="one case by name")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--style", type=float, default=1.0, help="factor on the preset's style weights")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet here")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -113,10 +117,12 @@ def main() -> None:
         rows_of = slice(window.top, window.top + window.mask.shape[0])
         columns_of = slice(window.left, window.left + window.mask.shape[1])
         found = {"start": terms(objective, start)}
-        shown = [scene.paste()[0][rows_of, columns_of], start]
+        plain = scene.window(None)
+        shown = [plain.source, plain.target, scene.paste()[0]]
+        shown = [picture[rows_of, columns_of] for picture in shown] + [start]
         seconds = {}
         for backbone, weights in (("embedded", None), ("vgg19", given.weights)):
-            picture, seconds[backbone] = blended(scene, backbone, weights, given.steps)
+            picture, seconds[backbone] = blended(scene, backbone, weights, given.steps, given.style)
             found[backbone] = terms(objective, picture[rows_of, columns_of])
             shown.append(picture[rows_of, columns_of])
         base = found["start"]["style"]
@@ -128,7 +134,8 @@ def main() -> None:
             *(f"{seconds[backbone]:.3f}" for backbone in ("vgg19", "embedded")),
         )
         report[name] = {"terms": found, "seconds": seconds}
-        rows.append((name, shown))
+        near = window.around_mask(max(16, min(window.mask.shape) // 16))
+        rows.append((name, [picture[near] for picture in shown]))
     Console(width=140).print(table)
     if given.json is not None:
         given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -136,14 +143,14 @@ def main() -> None:
         contact_sheet(rows, given.sheet)
 
 
-def contact_sheet(rows: list[tuple[str, list[Float]]], path: Path, size: int = 420) -> None:
-    page = Image.new("RGB", (4 * size, len(rows) * size), "white")
+def contact_sheet(rows: list[tuple[str, list[Float]]], path: Path, size: int = 320) -> None:
+    """Source, target, paste, start and both results, cut to the object's surroundings."""
+    labels = ("source", "target", "paste", "start", "embedded", "VGG-19")
+    page = Image.new("RGB", (len(labels) * size, len(rows) * size), "white")
     for i, (name, pictures) in enumerate(rows):
-        for j, picture in enumerate(pictures):
+        for j, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
             image = Image.fromarray(np.rint(picture.clip(0, 255)).astype(np.uint8))
-            image.thumbnail((size, size))
-            page.paste(image, (j * size, i * size))
-            label = ("paste", "start", "embedded", "VGG-19")[j]
+            page.paste(ImageOps.contain(image, (size, size), Image.Resampling.LANCZOS), (j * size, i * size))
             ImageDraw.Draw(page).text((j * size + 4, i * size + 4), f"{name}: {label}", fill="magenta")
     page.save(path)
 
