@@ -136,7 +136,7 @@ def test_evaluating_a_scene_gives_every_measure_and_the_target_has_no_style_dist
     found = metrics.evaluate_scene(_placed(target), target.astype(np.float32), backbone="random")
     assert found.keys() == metrics.MEASURES.keys()
     assert found["content_distance"] < 0.02
-    assert found["style_distance"] < 0.15
+    assert found["style_distance"] < 0.25
     assert found["style_wasserstein"] < 0.5
     assert found["colour_bleed"] < 1e-9
     assert found["laplacian_residual"] < 1e-9
