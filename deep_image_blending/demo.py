@@ -1,4 +1,4 @@
-"""The bundled demo cases: in `data/` of the repository, inside the package when installed."""
+"""The bundled demo cases, in the package's `data/`."""
 
 from __future__ import annotations
 
@@ -43,13 +43,12 @@ class Demo:
 
 def demos() -> list[Demo]:
     """All bundled cases, by name. Raises InputError when the demo data is missing."""
-    package = Path(__file__).parent
-    for folder in (package / "data", package.parent / "data"):
-        cases = sorted(folder.glob("*/case.json"))
-        if cases:
-            return [_read(path) for path in cases]
+    folder = Path(__file__).parent / "data"
+    cases = sorted(folder.glob("*/case.json"))
+    if cases:
+        return [_read(path) for path in cases]
     raise InputError(
-        f"the demo pictures are missing from '{package / 'data'}'; give --source-file and --target-file"
+        f"the demo pictures are missing from '{folder}'; give --source-file and --target-file"
     )
 
 
