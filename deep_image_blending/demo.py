@@ -47,9 +47,7 @@ def demos() -> list[Demo]:
     cases = sorted(folder.glob("*/case.json"))
     if cases:
         return [_read(path) for path in cases]
-    raise InputError(
-        f"the demo pictures are missing from '{folder}'; give --source-file and --target-file"
-    )
+    raise InputError(f"the demo pictures are missing from '{folder}'; give --source-file and --target-file")
 
 
 def demo_named(name: str = DEFAULT) -> Demo:
