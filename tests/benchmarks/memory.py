@@ -216,7 +216,7 @@ def main() -> None:
     if given.case is not None:
         print(json.dumps(planned(json.loads(given.case))))
         return
-    console, report = Console(), dict[str, Any]()
+    console, report = Console(width=110), dict[str, Any]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if given.only != "canvases":

@@ -396,7 +396,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--png", type=Path, help="what each makes of the mask at the border")
     given = parser.parse_args()
-    console = Console()
+    console = Console(width=180)
     report: dict[str, Any] = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "sizes": {}, "variants": {}}
     for size in given.sizes:
         rows = compare(size, given)

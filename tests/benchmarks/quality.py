@@ -339,7 +339,7 @@ def run(chosen: list[Case], by_name: Mapping[str, Method], file: Path | None, sh
             label = name if name == "original" else f"{name} {scores[case.name][name]['psnr_mask']:.1f} dB"
             title = f"{case.name} ({case.kind})" if name == "original" else label
             pictures.append((title, picture[crop[0] : crop[2], crop[1] : crop[3]]))
-    Console(width=170).print(table(chosen, scores))
+    Console(width=240).print(table(chosen, scores))
     if file is not None:
         kinds = {case.name: case.kind for case in chosen}
         file.write_text(json.dumps({"kinds": kinds, "scores": scores}, indent=2) + "\n", encoding="utf-8")

@@ -176,7 +176,7 @@ def main() -> None:
         widened(demo.mask, folder, given.size, given.size),
         widened(demo.target, folder, given.size, given.size),
     )
-    console = Console()
+    console = Console(width=110)
     report: dict[str, Any] = {"size": given.size, "threads": torch.get_num_threads()}
 
     report["identical_objective"] = one = identical_objective(given, files)
