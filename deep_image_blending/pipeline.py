@@ -558,7 +558,7 @@ def _rows_until(run: RunDirectory, name: PassName, done: int) -> list[dict[str, 
     """The loss table's first `done` rows; said where they are not all there."""
     try:
         rows = run.read_losses(name)[:done]
-    except (ValueError, OSError):
+    except (InputError, OSError):
         rows = []
     if [row.get("evaluation") for row in rows] != list(range(1, done + 1)):
         warnings.warn(f"'{run.losses_path(name)}' is damaged: it begins at evaluation {done + 1}", stacklevel=2)

@@ -150,16 +150,19 @@ class RunDirectory:
     def read_losses(self, name: PassName) -> list[dict[str, float]]:
         """The rows that `write_losses` wrote; empty where there is no table.
 
-        Raises ValueError for a table that is not of numbers with its columns.
+        Raises InputError for a table that is not of numbers with its columns.
         """
         path = self.losses_path(name)
         if not path.is_file():
             return []
-        with path.open(newline="", encoding="utf-8") as stream:
-            table = csv.DictReader(stream)
-            if tuple(table.fieldnames or ()) != COLUMNS:
-                raise ValueError(f"'{path}' has not the columns of a loss table")
-            return [_row(path, row) for row in table]
+        try:
+            with path.open(newline="", encoding="utf-8") as stream:
+                table = csv.DictReader(stream)
+                if tuple(table.fieldnames or ()) != COLUMNS:
+                    raise ValueError("other columns")
+                return [_row(row) for row in table]
+        except (ValueError, csv.Error) as error:
+            raise InputError(f"loss table '{path}' is damaged; remove it, or make the pass again") from error
 
     def keep_previous(self, name: PassName) -> Path | None:
         """Move an earlier result of a pass to the next free number, and forget its frames and checkpoints.
@@ -371,9 +374,9 @@ def _in_order(folder: Path, pattern: str) -> list[Path]:
     return sorted(numbered, key=lambda path: int(path.name.split(".")[1]))
 
 
-def _row(path: Path, row: Mapping[str | None, str | None]) -> dict[str, float]:
+def _row(row: Mapping[str | None, str | None]) -> dict[str, float]:
     if None in row or None in row.values():
-        raise ValueError(f"'{path}' has a row of another length")
+        raise ValueError("a row of another length")
     return {str(key): float(value) for key, value in row.items() if value}
 
 

@@ -232,8 +232,8 @@ class _Film:
 def _strip(run: RunDirectory, width: int) -> CurveStrip:
     try:
         tables = [(name, rows) for name in PASSES if (rows := run.read_losses(name))]
-    except ValueError as error:
-        raise InputError(f"{error}: the curves can't be drawn; choose --layout blend") from error
+    except InputError as error:
+        raise InputError(f"{error}, or choose --layout blend") from error
     if not tables:
         raise InputError(f"run '{run.path}' has no loss table to draw; choose --layout blend")
     height = int(np.clip(0.4 * width, 180, 420)) // 2 * 2

@@ -422,3 +422,17 @@ def test_report_and_doctor(run: Path, capsys) -> None:
     shown = capsys.readouterr().out
     for word in ("torch", "embedded", "ffmpeg"):
         assert word in shown
+
+
+def test_damaged_loss_table_is_refused_in_one_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = run / "first_pass.losses.csv"
+    whole = table.read_bytes()
+    capsys.readouterr()
+    for damaged in (b"evaluation,total\n1,2\n", b"\xff\xfe" + whole, whole.replace(b"\n1,", b"\n1[,", 1)):
+        table.write_bytes(damaged)
+        for command in (["report", str(run)], ["make-video", str(run), "--layout", "curve"]):
+            assert run_command(command) == 2
+            said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("blend: ")]
+            assert len(said) == 1
+            assert f"'{table}' is damaged" in said[0]
+            assert not (run / "report.html").exists()
