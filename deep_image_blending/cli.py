@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -29,6 +29,7 @@ from deep_image_blending.errors import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from deep_image_blending import pipeline
     from deep_image_blending.config import Options, PassName, Placement
     from deep_image_blending.plan import Decision
     from deep_image_blending.runs import RunDirectory
@@ -452,13 +453,7 @@ def _ablation(
             require_free(given.output_dir / variant.folder, force=given.force)
     console = _console(given.quiet)
     say = _sayer(console)
-    inputs = pipeline.read_inputs(given.source_file, given.mask_file, given.target_file, given.max_pixels)
-    scene = pipeline.scene_of(inputs, options, say)
-    init_picture = _init_picture(options, scene.canvas)
-    _threads(given.threads)
-    options, loaded = _load(options, pipeline.PASSES, given, say, console)
-    options = pipeline.with_membrane(options, scene, say)
-    thrifty = _fitting(scene, options, loaded, pipeline.PASSES, given, say)
+    inputs, scene, options, loaded, init_picture, thrifty = _ready(options, pipeline.PASSES, given, say, console)
     with contextlib.ExitStack() as stack:
         folder = given.output_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         tell = stack.enter_context(study_bar(console, _style(given, console)))
@@ -948,13 +943,7 @@ def _passes(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
 
     if given.output_dir is not None:
         require_free(given.output_dir, force=given.force)
-    inputs = pipeline.read_inputs(given.source_file, given.mask_file, given.target_file, given.max_pixels)
-    scene = pipeline.scene_of(inputs, options, say)
-    init_picture = _init_picture(options, scene.canvas)
-    _threads(given.threads)
-    options, loaded = _load(options, passes, given, say, console)
-    options = pipeline.with_membrane(options, scene, say)
-    thrifty = _fitting(scene, options, loaded, passes, given, say)
+    inputs, scene, options, loaded, init_picture, thrifty = _ready(options, passes, given, say, console)
     if given.dry_run:
         return
     output = given.output_dir or _free_folder(
@@ -965,6 +954,37 @@ def _passes(given: SimpleNamespace, passes: tuple[PassName, ...]) -> None:
         _execute(run, scene, options, loaded, passes, given, console, thrifty, init_picture=init_picture)
         if save_video:
             _save_video(run, given, console)
+
+
+class _Ready(NamedTuple):
+    """What a new run starts from."""
+
+    inputs: pipeline.Inputs
+    scene: Scene
+    options: Options
+    loaded: Any
+    init_picture: Any
+    thrifty: bool
+
+
+def _ready(
+    options: Options,
+    passes: tuple[PassName, ...],
+    given: SimpleNamespace,
+    say: Callable[[str], None],
+    console: Console,
+) -> _Ready:
+    """Read the pictures, load the backbones and settle what options and memory leave open."""
+    from deep_image_blending import pipeline
+
+    inputs = pipeline.read_inputs(given.source_file, given.mask_file, given.target_file, given.max_pixels)
+    scene = pipeline.scene_of(inputs, options, say)
+    init_picture = _init_picture(options, scene.canvas)
+    _threads(given.threads)
+    options, loaded = _load(options, passes, given, say, console)
+    options = pipeline.with_membrane(options, scene, say)
+    thrifty = _fitting(scene, options, loaded, passes, given, say)
+    return _Ready(inputs, scene, options, loaded, init_picture, thrifty)
 
 
 def _demo_unless_given(given: SimpleNamespace) -> str | None:

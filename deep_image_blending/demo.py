@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from deep_image_blending.config import Placement
 from deep_image_blending.errors import InputError, suggestion
 
 DEFAULT = "shuttle"
@@ -27,6 +28,10 @@ class Demo:
     ts: int | None
     x: float
     y: float
+
+    @property
+    def placement(self) -> Placement:
+        return Placement(ss=self.ss, ts=self.ts, x=self.x, y=self.y)
 
     def scaled(self, ts: int) -> Demo:
         """The same case on a target whose longer side is `ts`: object and place go with it."""

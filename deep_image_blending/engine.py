@@ -33,6 +33,7 @@ class LoopState:
 
     level: index of the resolution. evaluation: evaluations made in the pass. seconds: spent on them.
     recent: the lowest losses after each of the level's last evaluations. restarted: a non-finite loss was met.
+    first, last: weighted terms of the first and of the last evaluation at full resolution.
     """
 
     solver: LBFGS
@@ -41,6 +42,8 @@ class LoopState:
     seconds: float = 0.0
     recent: list[float] = field(default_factory=list)
     restarted: bool = False
+    first: Mapping[str, float] = field(default_factory=dict)
+    last: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ def minimise(
             point=point,
             state=state,
         )
+        if scale == 1:
+            state.first, state.last = state.first or record.terms, record.terms
         for observer in observers:
             observer(record)
         if solver.status in ("converged", "stalled"):

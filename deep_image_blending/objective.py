@@ -224,7 +224,7 @@ class NormalisedObjective:
 
     def _prepare_gradient(self, source: Tensor) -> None:
         size = (self.mask.shape[2], self.mask.shape[3])
-        box = _bounding_box(self.mask)
+        box = bounding_box(self.mask)
         # A Laplacian sees one pixel around the mask, and total variation one more.
         self.frame = Box(
             max(0, box.top - 2), max(0, box.left - 2), min(size[0], box.bottom + 2), min(size[1], box.right + 2)
@@ -368,7 +368,7 @@ class PublishedFirstPass:
             self.style = {tap: losses.gram_matrix(found) for tap, found in self.canvas_features(target).items()}
             own = source * mask
             # Outside the mask both pictures are black, and their features the same.
-            self.object_box = _bounding_box(mask)
+            self.object_box = bounding_box(mask)
             self.object_features = RegionFeatures(network, torch.zeros_like(own), self.object_box, {content_tap})
             self.content = _wide(self.object_features(_cut(own, self.object_box))[content_tap])
             rows, columns = self.object_features.sizes[content_tap]
@@ -446,7 +446,7 @@ class PublishedSecondPass:
         return self.pixels.scatter(x)
 
 
-def _bounding_box(mask: Tensor) -> Box:
+def bounding_box(mask: Tensor) -> Box:
     """Of where the mask (1, 1, h, w) is above 0."""
     rows, columns = torch.nonzero(mask[0, 0] > 0, as_tuple=True)
     return Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)

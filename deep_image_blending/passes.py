@@ -19,7 +19,7 @@ from torch import Tensor
 from deep_image_blending import losses
 from deep_image_blending.backbones import Backbone, default_taps, with_normalisation
 from deep_image_blending.config import Options, PassName, PassOptions
-from deep_image_blending.engine import Diverged, Evaluation, LoopState, Observer, minimise
+from deep_image_blending.engine import Diverged, LoopState, Observer, minimise
 from deep_image_blending.errors import InputError, RunError
 from deep_image_blending.features import PUBLISHED, Network
 from deep_image_blending.images import Pixels as WrittenPixels
@@ -34,7 +34,7 @@ from deep_image_blending.objective import (
     thrifty_tile,
 )
 from deep_image_blending.poisson import edge_stopping_membrane, guidance_laplacian, solve_poisson
-from deep_image_blending.scene import Float, Scene, Window, as_float
+from deep_image_blending.scene import Float, Scene, Window, as_float, averaged
 from deep_image_blending.sobolev import sobolev_preconditioner
 from deep_image_blending.target_style import log_totals, similarity, sorted_values, target_moments
 
@@ -254,7 +254,7 @@ def _run_pass(
     levels = pass_levels(name, scene, pass_options, network)
     if name == "first_pass" and pass_options.objective == "normalised":
         fine, membrane = levels[-1].window, pass_options.membrane
-        membrane = membrane_for(scene) if membrane == "auto" else membrane
+        membrane = membrane_for(scene.agreement()) if membrane == "auto" else membrane
         phase("membrane" if membrane == "edges" else "guidance")
         source = prepared.once(("source", membrane, fine.mask.shape), lambda: harmonised(fine, membrane))
         fine = dataclasses.replace(fine, source=source)
@@ -264,20 +264,15 @@ def _run_pass(
         phase("Poisson start")
     start = _start(window, options, init_picture, prepared) if first is None else None
     frozen = None if first is None else as_float(first[_rows_of(window), _columns_of(window)])
-    ends: dict[str, Mapping[str, float]] = {}
-
-    def remember(record: Evaluation) -> None:
-        if record.scale == 1:
-            ends.setdefault("first", record.terms)
-            ends["last"] = record.terms
-
     state, status, objective = resume, "budget", None
     change: Tensor | None = None
     for index, level in enumerate(levels):
         if resume is not None and index < resume.level:
             continue
         factor = level.window.scale // window.scale
-        begun = _coarser(frozen if start is None else start, factor)
+        full = frozen if start is None else start
+        assert full is not None
+        begun = averaged(full, factor)
         phase("target features" + (f" at 1:{level.window.scale}" if level.window.scale > 1 else ""))
         objective = _objective(
             name, scene, level.window, pass_options, network, begun, device, prepared, tile_of(network, thrifty)
@@ -299,11 +294,11 @@ def _run_pass(
                 budget=pass_options.evaluations,
                 tolerance=pass_options.tolerance,
                 scale=level.window.scale,
-                observers=(remember, *observers),
+                observers=observers,
             )
         except Diverged as error:
             blend = _full_size(objective.picture(state.solver.best.detach()), window)
-            good = _result(name, scene, window, blend, state, "failed", ends)
+            good = _result(name, scene, window, blend, state, "failed")
             raise PassFailed(str(error), good) from error
         if index + 1 < len(levels):
             change = objective.pixels.scatter(state.solver.best).detach() - _image(begun, device)
@@ -313,7 +308,7 @@ def _run_pass(
     assert objective is not None
     # The published program keeps the iterate after the last update, which nobody evaluates.
     final = state.solver.ask() if state.solver.line_search == "fixed" else state.solver.best
-    return _result(name, scene, window, _array(objective.picture(final.detach())), state, status, ends)
+    return _result(name, scene, window, _array(objective.picture(final.detach())), state, status)
 
 
 def tile_of(network: Network, thrifty: bool) -> int:
@@ -335,7 +330,6 @@ def _result(
     blend: Float,
     state: LoopState,
     status: str,
-    ends: Mapping[str, Mapping[str, float]],
 ) -> PassResult:
     return PassResult(
         name,
@@ -345,8 +339,8 @@ def _result(
         status,
         state.evaluation,
         state.seconds,
-        ends.get("first", {}),
-        ends.get("last", {}),
+        state.first,
+        state.last,
     )
 
 
@@ -380,9 +374,9 @@ def _start(window: Window, options: Options, init_picture: Float | None, prepare
     return init_picture[_rows_of(window), _columns_of(window)]
 
 
-def membrane_for(scene: Scene) -> Literal["full", "edges"]:
+def membrane_for(agreement: float) -> Literal["full", "edges"]:
     """`full` where source and target show the same scene around the object, so that its offset is the light's."""
-    return "full" if scene.agreement() >= SAME_SCENE else "edges"
+    return "full" if agreement >= SAME_SCENE else "edges"
 
 
 def harmonised(window: Window, membrane: Literal["full", "edges"]) -> Float:
@@ -529,7 +523,7 @@ def _digest(picture: Float) -> str:
 
 def _whole_target(scene: Scene, window: Window, device: torch.device) -> Tensor:
     """The whole target at the window's scale."""
-    pixels = _coarser(as_float(scene.target.pixels), window.scale)
+    pixels = averaged(as_float(scene.target.pixels), window.scale)
     # As it lies in memory: it is seen tile by tile.
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].to(device)
 
@@ -569,16 +563,6 @@ def require_room(scene: Scene, options: PassOptions, network: Network) -> None:
             f"the source is {scene.mask.shape[1]}x{scene.mask.shape[0]}, too small for {network.name}'s layers: "
             f"give at least {least}x{least} pixels (see --ss)"
         )
-
-
-def _coarser(image: Float | None, factor: int) -> Float:
-    assert image is not None
-    if factor == 1:
-        return image
-    rows, columns = image.shape[0] // factor, image.shape[1] // factor
-    cut = image[: rows * factor, : columns * factor]
-    blocks = cut.reshape(rows, factor, columns, factor, 3)
-    return np.asarray(blocks.mean((1, 3), dtype=np.float32))
 
 
 def _finer(change: Tensor, like: Tensor) -> Tensor:

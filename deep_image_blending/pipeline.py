@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -109,7 +110,8 @@ def with_membrane(options: Options, scene: Scene, say: Say) -> Options:
     """The options with what the scene decides, which is said."""
     if options.first.membrane != "auto":
         return options
-    membrane, agreement = membrane_for(scene), scene.agreement()
+    agreement = scene.agreement()
+    membrane = membrane_for(agreement)
     alike = "alike" if membrane == "full" else "not alike"
     say(f"membrane {membrane}: around the object source and target are {alike} (R² {max(agreement, 0):.2f})")
     return options.with_pass("first_pass", dataclasses.replace(options.first, membrane=membrane))
@@ -312,36 +314,18 @@ def execute(
     if name == "second_pass" and first is None:
         first = saved_first_pass(run, scene)
 
-    def attempt(stored: Stored | None, thrifty: bool) -> tuple[PassResult | None, Recorder]:
+    if name == "first_pass":
+        make = functools.partial(first_pass, scene, options, backbone, init_picture=init_picture)
+    else:
+        assert first is not None
+        make = functools.partial(second_pass, scene, options, backbone, first)
+
+    def attempt(state: LoopState | None, thrifty: bool) -> tuple[PassResult | None, Recorder]:
         """The pass; None where it ran out of memory, and may be tried again."""
-        state, ends = stored if stored is not None else (None, {})
         recorder = Recorder(run, scene, options, name, backbone, state, checkpoint_every, interrupted)
-        recorder.ends.update(ends)
-        watching: tuple[Observer, ...] = (*observers, recorder)
         try:
-            if name == "first_pass":
-                return first_pass(
-                    scene,
-                    options,
-                    backbone,
-                    init_picture=init_picture,
-                    observers=watching,
-                    resume=state,
-                    prepared=prepared,
-                    phase=phase,
-                    thrifty=thrifty,
-                ), recorder
-            assert first is not None
-            return second_pass(
-                scene,
-                options,
-                backbone,
-                first,
-                observers=watching,
-                resume=state,
-                prepared=prepared,
-                phase=phase,
-                thrifty=thrifty,
+            return make(
+                observers=(*observers, recorder), resume=state, prepared=prepared, phase=phase, thrifty=thrifty
             ), recorder
         except PassFailed as failure:
             _write_result(run, scene, failure.result)
@@ -370,8 +354,6 @@ def execute(
         reason = f"not enough memory; free some and --resume, or start anew: {remedy}"
         run.update_pass(name, status="failed", reason=reason)
         raise RunError(reason)
-    # A resumed pass has seen its last evaluations alone.
-    result = dataclasses.replace(result, first=recorder.ends.get("first", {}), last=recorder.ends.get("last", {}))
     pixels = _write_result(run, scene, result)
     recorder.flush()
     phase("measuring")
@@ -408,10 +390,7 @@ class Interrupted(Exception):
 
 
 class Recorder:
-    """The observer that keeps a run's loss table, frames and checkpoints.
-
-    ends: the weighted terms of the first and of the last evaluation at full resolution.
-    """
+    """The observer that keeps a run's loss table, frames and checkpoints."""
 
     def __init__(
         self,
@@ -435,7 +414,6 @@ class Recorder:
         self.region = scene.region()
         done = state.evaluation if state is not None else 0
         self.rows = _rows_until(run, name, done)
-        self.ends: dict[str, Mapping[str, float]] = {}
         self.saved_at, self.saved = state.seconds if state is not None else 0.0, False
         # The evaluations that become frames are the same however often the pass was continued.
         self.next_frame = 1
@@ -446,9 +424,6 @@ class Recorder:
         self.rows.append(
             {"evaluation": record.index, "seconds": record.seconds, "total": record.total, **record.terms}
         )
-        if record.scale == 1:
-            self.ends.setdefault("first", record.terms)
-            self.ends["last"] = record.terms
         if record.index >= self.next_frame or record.index == record.budget:
             self.run.write_frame(self.name, record.index, self._moment(record))
             self.next_frame = frame_after(record.index)
@@ -472,11 +447,13 @@ class Recorder:
             "seconds": state.seconds,
             "recent": state.recent,
             "restarted": state.restarted,
+            "first": dict(state.first),
+            "last": dict(state.last),
         }
         self.run.save_checkpoint(
             self.name,
             tensors,
-            {"solver": numbers, "loop": loop, "ends": self.ends, "fingerprint": self.fingerprint},
+            {"solver": numbers, "loop": loop, "fingerprint": self.fingerprint},
             state.evaluation,
         )
         self.saved_at, self.saved = state.seconds, True
@@ -520,11 +497,8 @@ def saved_first_pass(run: RunDirectory, scene: Scene) -> Pixels:
     return picture
 
 
-Stored = tuple[LoopState, dict[str, Mapping[str, float]]]
-
-
-def _resumed(run: RunDirectory, name: PassName, options: Options) -> Stored | None:
-    """Where the newest whole checkpoint stands, and the `ends` so far."""
+def _resumed(run: RunDirectory, name: PassName, options: Options) -> LoopState | None:
+    """Where the newest whole checkpoint stands."""
     stored = run.load_checkpoint(name)
     if stored is None:
         return None
@@ -536,8 +510,7 @@ def _resumed(run: RunDirectory, name: PassName, options: Options) -> Stored | No
             )
         device = torch.device(options.device)
         tensors = {key: tensor.to(device) for key, tensor in tensors.items()}
-        state = LoopState(LBFGS.from_state_dict(tensors, numbers["solver"]), **numbers["loop"])
-        return state, numbers["ends"]
+        return LoopState(LBFGS.from_state_dict(tensors, numbers["solver"]), **numbers["loop"])
     except (KeyError, TypeError) as error:
         raise InputError(
             f"the checkpoint of run '{run.path}' is of another version; start a new run with --force"
@@ -581,7 +554,7 @@ def _measures(scene: Scene, pixels: Pixels) -> dict[str, float]:
     try:
         return evaluate_scene(scene, pixels)
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         warnings.warn("not enough memory to measure the picture; 'blend evaluate' does it later", stacklevel=2)
         return {}

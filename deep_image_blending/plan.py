@@ -30,7 +30,7 @@ from deep_image_blending.passes import (
     tile_of,
     wanted_taps,
 )
-from deep_image_blending.scene import Float, Scene
+from deep_image_blending.scene import Float, Scene, averaged
 from deep_image_blending.target_style import TILE
 
 Way = Literal["full", "thrifty"]
@@ -278,16 +278,10 @@ def _level_plans(
         mask = np.ones_like(mask)
     found, done = [], 0
     for scale, until in schedule(scene, own):
-        coarse = _coarser(mask, scale)
+        coarse = averaged(mask[..., None], scale)[..., 0]
         found.append(_level_plan(scene, options, network, name, way, coarse, scale, until - done))
         done = until
     return tuple(found)
-
-
-def _coarser(mask: Float, scale: int) -> Float:
-    rows, columns = mask.shape[0] // scale, mask.shape[1] // scale
-    cut = mask[: rows * scale, : columns * scale]
-    return np.asarray(cut.reshape(rows, scale, columns, scale).mean((1, 3), dtype=np.float32))
 
 
 def _level_plan(

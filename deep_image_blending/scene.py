@@ -62,11 +62,10 @@ class Window:
         """The same window with `factor`×`factor` pixels averaged into one; a partial last row or column is cut."""
         if factor == 1:
             return self
-        rows, columns = self.mask.shape[0] // factor, self.mask.shape[1] // factor
         return Window(
-            _averaged(self.source, rows, columns, factor),
-            _averaged(self.mask[..., None], rows, columns, factor)[..., 0],
-            _averaged(self.target, rows, columns, factor),
+            averaged(self.source, factor),
+            averaged(self.mask[..., None], factor)[..., 0],
+            averaged(self.target, factor),
             self.top // factor,
             self.left // factor,
             (self.canvas[0] // factor, self.canvas[1] // factor),
@@ -209,6 +208,15 @@ def as_float(pixels: npt.NDArray[Any]) -> Float:
     return np.divide(values, np.float32(257), out=values) if pixels.dtype == np.uint16 else values
 
 
+def averaged(image: Float, factor: int) -> Float:
+    """Means of `factor`×`factor` blocks of (H, W, C); a partial last row or column of them is cut off."""
+    if factor == 1:
+        return image
+    rows, columns = image.shape[0] // factor, image.shape[1] // factor
+    cut = image[: rows * factor, : columns * factor]
+    return np.asarray(cut.reshape(rows, factor, columns, factor, -1).mean((1, 3), dtype=np.float32))
+
+
 def compose_scene(source: Picture, mask: Float | None, target: Picture, placement: Placement) -> Scene:
     """Rescale and place. mask (h, w) in 0..1 of the source's size; None takes the source's alpha channel.
 
@@ -315,9 +323,3 @@ def _edited(mask: Float, grow: int, feather: float) -> Float:
 def _disc(radius: int) -> npt.NDArray[np.bool_]:
     offsets = np.arange(-radius, radius + 1)
     return (offsets[:, None] ** 2 + offsets[None] ** 2) <= radius * radius
-
-
-def _averaged(image: Float, rows: int, columns: int, factor: int) -> Float:
-    cut = image[: rows * factor, : columns * factor]
-    blocks = cut.reshape(rows, factor, columns, factor, image.shape[2])
-    return np.asarray(blocks.mean((1, 3), dtype=np.float32))

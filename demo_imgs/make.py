@@ -13,17 +13,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from deep_image_blending import blend, poisson_blend
 from deep_image_blending.cli import run_command
-from deep_image_blending.config import Placement
 from deep_image_blending.demo import Demo, demos
 
 HERE = Path(__file__).parent
 CELL = 300
 PAINTINGS, PHOTOGRAPHS = ("portrait", "shuttle", "rocket"), ("coffee",)
 ABLATED = "coffee"
-
-
-def placement(demo: Demo) -> Placement:
-    return Placement(ss=demo.ss, ts=demo.ts, x=demo.x, y=demo.y)
 
 
 def cell(picture: Path | np.ndarray) -> Image.Image:
@@ -50,7 +45,7 @@ def sheet(rows: list[list[tuple[str, Path | np.ndarray]]], path: Path) -> None:
 
 
 def comparison(demo: Demo, more: dict[str, object]) -> list[tuple[str, Path | np.ndarray]]:
-    place = placement(demo)
+    place = demo.placement
     result = blend(demo.source, demo.mask, demo.target, placement=place, **more)
     assert result.first_pass is not None
     return [

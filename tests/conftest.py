@@ -52,14 +52,19 @@ def disc_mask(height: int, width: int) -> np.ndarray:
     return (inside * 255).astype(np.uint8)
 
 
+def written_case(folder: Path, height: int, width: int) -> Case:
+    """A source with an elliptic mask, and a target of twice its size."""
+    paths = Case(folder / "source.png", folder / "mask.png", folder / "target.png")
+    Image.fromarray(smooth_picture(1, height, width)).save(paths.source)
+    Image.fromarray(disc_mask(height, width)).save(paths.mask)
+    Image.fromarray(smooth_picture(2, 2 * height, 2 * width)).save(paths.target)
+    return paths
+
+
 @pytest.fixture
 def case(tmp_path: Path) -> Case:
     """A 24x28 source with an elliptic mask, and a 48x56 target."""
-    paths = Case(tmp_path / "source.png", tmp_path / "mask.png", tmp_path / "target.png")
-    Image.fromarray(smooth_picture(1, 24, 28)).save(paths.source)
-    Image.fromarray(disc_mask(24, 28)).save(paths.mask)
-    Image.fromarray(smooth_picture(2, 48, 56)).save(paths.target)
-    return paths
+    return written_case(tmp_path, 24, 28)
 
 
 @pytest.fixture(scope="session")

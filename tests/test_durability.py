@@ -24,7 +24,7 @@ from PIL import Image
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.runs import RunDirectory
-from tests.conftest import Case, disc_mask, smooth_picture
+from tests.conftest import Case, smooth_picture, written_case
 
 if sys.platform == "win32":
     pytest.skip("signals, limits and forks are POSIX", allow_module_level=True)
@@ -77,11 +77,7 @@ def path(folder: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def pictures(folder: Path) -> Case:
     """A 12x12 source with an elliptic mask, and a 24x24 target."""
-    paths = Case(folder / "source.png", folder / "mask.png", folder / "target.png")
-    Image.fromarray(smooth_picture(1, 12, 12)).save(paths.source)
-    Image.fromarray(disc_mask(12, 12)).save(paths.mask)
-    Image.fromarray(smooth_picture(2, 24, 24)).save(paths.target)
-    return paths
+    return written_case(folder, 12, 12)
 
 
 @pytest.fixture(scope="module")

@@ -113,15 +113,15 @@ def train(arguments: argparse.Namespace) -> None:
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     device = torch.device(arguments.device)
-    teacher = load_backbone("vgg19", set(TAPS), weights=arguments.teacher).network.to(
-        device, torch.bfloat16 if arguments.bf16 else torch.float32
-    )
+    precision = torch.bfloat16 if arguments.bf16 else torch.float32
+    network = load_backbone("vgg19", set(TAPS), weights=arguments.teacher).network
+    teacher = network.to(device, precision)
     student = Student().to(device)
     optimiser = torch.optim.Adam(student.parameters(), lr=arguments.rate, betas=(0.9, 0.98))
-    average = {name: value.detach().clone() for name, value in student.state_dict().items()}
     step, spent = 0, 0.0
     checkpoint = out / "training.pt"
-    if arguments.resume and checkpoint.is_file():
+    resumed = arguments.resume and checkpoint.is_file()
+    if resumed:
         state = torch.load(checkpoint, weights_only=True)
         student.load_state_dict(state["student"])
         optimiser.load_state_dict(state["optimiser"])
@@ -129,9 +129,9 @@ def train(arguments: argparse.Namespace) -> None:
         random = np.random.default_rng(arguments.seed + step)
     pictures = corpus(np.random.default_rng(arguments.seed))
     pairs = Pairs(pictures, random, arguments.batch, arguments.size)
-    if step == 0:
+    if not resumed:
         start = torch.stack([pairs.fresh_crop() for _ in range(arguments.start)])
-        initialise(student, teacher, start, random)
+        initialise(student.cpu(), network.to(torch.device("cpu"), precision), start, random)
         student.to(device)
         average = {name: value.detach().clone() for name, value in student.state_dict().items()}
     budget = arguments.minutes * 60

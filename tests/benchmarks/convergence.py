@@ -31,9 +31,9 @@ from deep_image_blending import losses
 from deep_image_blending.backbones import load_backbone, read_state_dict
 from deep_image_blending.demo import demo_named
 from deep_image_blending.engine import Evaluation, LoopState, minimise
-from deep_image_blending.features import Box, Network, RegionFeatures
+from deep_image_blending.features import Network, RegionFeatures
 from deep_image_blending.lbfgs import LBFGS
-from deep_image_blending.objective import Pixels
+from deep_image_blending.objective import Pixels, bounding_box
 from deep_image_blending.poisson import solve_poisson
 from deep_image_blending.sobolev import sobolev_preconditioner
 
@@ -70,8 +70,7 @@ class PublishedOnBlend:
 
     def __init__(self, network: Network, case: published.Case) -> None:
         mask = case.canvas_mask[None, None]
-        rows, columns = torch.nonzero(mask[0, 0], as_tuple=True)
-        self.box = Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
+        self.box = bounding_box(mask)
         self.case, self.heads = case, network.heads
         self.pixels = Pixels(case.target, mask)
         self.guidance = torch.stack(case.guidance)[None]

@@ -22,24 +22,27 @@ from rich.table import Table
 from deep_image_blending import config, passes
 from deep_image_blending.backbones import load_backbone
 from deep_image_blending.config import Placement, Weights
-from deep_image_blending.demo import demos
+from deep_image_blending.demo import Demo, demos
 from deep_image_blending.images import compose_like, load_mask, load_picture
 from deep_image_blending.objective import NormalisedObjective
-from deep_image_blending.scene import Float, Scene, as_float, compose_scene
+from deep_image_blending.scene import Float, Scene, Window, as_float, compose_scene
 
 CPU = torch.device("cpu")
 KNOWN = {"balloons": Placement(320, 512, 160, 256), "horse": Placement(300, 512, 350, 300)}
+
+
+def scene_of(demo: Demo, scale: float) -> Scene:
+    """A bundled demo at a scale."""
+    target = load_picture(demo.target)
+    place = demo.scaled(round(max(target.pixels.shape[:2]) * scale)).placement
+    return compose_scene(load_picture(demo.source), load_mask(demo.mask), target, place)
 
 
 def scenes(folder: Path | None, scale: float) -> dict[str, Scene]:
     """The bundled demos, and the known cases of a folder, at a scale."""
     found = {}
     for demo in demos():
-        target = load_picture(demo.target)
-        longer = round(max(target.pixels.shape[:2]) * scale)
-        assert demo.ss is not None
-        place = Placement(round(demo.ss * scale), longer, demo.x * scale, demo.y * scale)
-        found[demo.name] = compose_scene(load_picture(demo.source), load_mask(demo.mask), target, place)
+        found[demo.name] = scene_of(demo, scale)
     for name, known in KNOWN.items():
         if folder is not None and (folder / name).is_dir():
             files = [folder / name / f"{part}.png" for part in ("source", "mask", "target")]
@@ -74,17 +77,25 @@ def blended(
     return second.picture, (first.seconds + second.seconds) / (first.evaluations + second.evaluations)
 
 
-def judge(scene: Scene, weights: Path) -> tuple[NormalisedObjective, Any, Float]:
-    """VGG-19's unweighted terms, its window and the start."""
-    options = options_for("vgg19", 1)
-    judging = dataclasses.replace(options.first, weights=Weights(1, 1, 1), levels=1)
-    network = load_backbone("vgg19", passes.wanted_taps(judging), weights=weights).network.to(CPU)
-    window = passes.pass_levels("first_pass", scene, judging, network)[0].window
-    window = dataclasses.replace(window, source=passes.harmonised(window, passes.membrane_for(scene)))
+def problem(
+    scene: Scene, options: config.PassOptions, weights: Path | None
+) -> tuple[NormalisedObjective, Window, Float]:
+    """A first pass's objective at full resolution, its window and its start."""
+    options = dataclasses.replace(options, levels=1)
+    network = load_backbone(options.backbone, passes.wanted_taps(options), weights=weights).network.to(CPU)
+    window = passes.pass_levels("first_pass", scene, options, network)[0].window
+    source = passes.harmonised(window, passes.membrane_for(scene.agreement()))
+    window = dataclasses.replace(window, source=source)
     start = passes.poisson_start(window)
-    objective = passes._objective("first_pass", scene, window, judging, network, start, CPU)
+    objective = passes._objective("first_pass", scene, window, options, network, start, CPU)
     assert isinstance(objective, NormalisedObjective)
     return objective, window, start
+
+
+def judge(scene: Scene, weights: Path) -> tuple[NormalisedObjective, Window, Float]:
+    """VGG-19's unweighted terms, its window and the start."""
+    options = dataclasses.replace(options_for("vgg19", 1).first, weights=Weights(1, 1, 1))
+    return problem(scene, options, weights)
 
 
 def terms(objective: NormalisedObjective, picture: Float) -> dict[str, float]:

@@ -26,13 +26,11 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from deep_image_blending import config, passes
-from deep_image_blending.backbones import load_backbone
-from deep_image_blending.config import Placement
 from deep_image_blending.demo import demo_named
-from deep_image_blending.images import load_mask, load_picture
 from deep_image_blending.lbfgs import LBFGS
 from deep_image_blending.objective import NormalisedObjective
-from deep_image_blending.scene import compose_scene
+
+from .embedded import problem, scene_of
 
 CPU = torch.device("cpu")
 HISTORY = 20
@@ -120,25 +118,6 @@ SOLVERS = {
 REFERENCE = "PyTorch L-BFGS, strong Wolfe"
 
 
-def problem(given: argparse.Namespace) -> tuple[NormalisedObjective, Tensor, float]:
-    demo = demo_named(given.demo)
-    target = load_picture(demo.target)
-    assert demo.ss is not None
-    place = Placement(
-        round(demo.ss * given.scale), round(max(target.pixels.shape[:2]) * given.scale),
-        demo.x * given.scale, demo.y * given.scale,
-    )  # fmt: skip
-    scene = compose_scene(load_picture(demo.source), load_mask(demo.mask), target, place)
-    options = dataclasses.replace(config.preset("natural").first, levels=1, backbone=given.backbone)
-    network = load_backbone(given.backbone, passes.wanted_taps(options), weights=given.weights).network.to(CPU)
-    window = passes.pass_levels("first_pass", scene, options, network)[0].window
-    window = dataclasses.replace(window, source=passes.harmonised(window, passes.membrane_for(scene)))
-    start = passes.poisson_start(window)
-    objective = passes._objective("first_pass", scene, window, options, network, start, CPU)
-    assert isinstance(objective, NormalisedObjective)
-    return objective, objective.pixels.gather(passes._image(start, CPU)), options.cutoff
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", default="shuttle")
@@ -148,7 +127,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    objective, x, cutoff = problem(given)
+    options = dataclasses.replace(config.preset("natural").first, backbone=given.backbone)
+    objective, _, start = problem(scene_of(demo_named(given.demo), given.scale), options, given.weights)
+    x, cutoff = objective.pixels.gather(passes._image(start, CPU)), options.cutoff
     found: dict[str, Counted] = {}
     for name, solve in SOLVERS.items():
         with contextlib.suppress(Enough):
