@@ -86,7 +86,8 @@ _OPTIONS: dict[str, Any] = {
         float | None, _option(_PLACE, "Pixels over which the mask's edge fades, inwards.", "--feather")
     ],
     "preset": Annotated[
-        str | None, _option(_METHOD, "natural (default), wacv2020 or resnet; see `blend presets`.", "--preset")
+        str | None,
+        _option(_METHOD, "natural (default), painterly, wacv2020 or resnet; see `blend presets`.", "--preset"),
     ],
     "backbone": Annotated[
         str, _option(_METHOD, "auto, embedded, vgg16, vgg19, resnet50 or random.", "--backbone")
@@ -150,6 +151,14 @@ _OPTIONS: dict[str, Any] = {
     "content_layer": Annotated[str | None, _option(_LOSS, "Layer for content.", "--content-layer")],
     "style_from": Annotated[
         str | None, _option(_LOSS, "Style of the target's whole, surroundings or similar parts.", "--style-from")
+    ],
+    "palette": Annotated[
+        float | None,
+        _option(_LOSS, "Share of its own palette in the target's style; the rest is the object's.", "--palette"),
+    ],
+    "grain": Annotated[
+        float | None,
+        _option(_LOSS, "How much of the target's fine texture the second pass starts with.", "--grain"),
     ],
     "membrane": Annotated[
         str | None,
@@ -224,6 +233,7 @@ _LOSSES = (
     "content_layer",
     "style_from",
     "statistics",
+    "palette",
 )
 _COMMON = (
     "device",
@@ -243,7 +253,8 @@ _COMMON = (
 )
 _STARTS = ("noise", "paste", "poisson")
 _FIRST = ("first_steps", "init", "seed", "grad_weight", "membrane")
-_SECOND = ("second_steps", "canvas", "reproduce_zero_content", "hist_weight")
+_RELATIVE = ("colour_weight", "smoothing", "style_from", "statistics", "palette", "grain", "membrane")
+_SECOND = ("second_steps", "canvas", "reproduce_zero_content", "hist_weight", "grain")
 
 
 def _command(*options: str, **settings: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -700,6 +711,7 @@ def _preset_rows(options: Options) -> Iterator[tuple[str, str]]:
         yield f"{number}: style layers", ", ".join(one.style_layers or ("the backbone's",))
         yield f"{number}: content layer", one.content_layer or "the backbone's"
         yield f"{number}: style from", f"{one.style_from} ({one.statistics})"
+        yield f"{number}: palette, grain", f"{one.palette:g}, {one.grain:g}"
         yield f"{number}: smoothing (ResNet)", "on" if one.smoothing else "off"
         yield f"{number}: optimises", one.region
         yield f"{number}: line search", f"{one.line_search}, history {one.history}"
@@ -891,7 +903,10 @@ def _pass_changes(
         steps = given.num_steps
     if steps is not None:
         changes["steps"] = steps
-    for option in ("levels", "tolerance", "history", "smoothing", "content_layer", "style_from", "statistics"):
+    for option in (
+        *("levels", "tolerance", "history", "smoothing", "content_layer", "style_from", "statistics", "palette"),
+        *(() if first else ("grain",)),
+    ):
         if getattr(given, option) is not None:
             changes[option] = getattr(given, option)
     if given.style_layers is not None:
@@ -918,6 +933,13 @@ def _pass_changes(
             if (given.preset or options.preset) != "wacv2020":
                 raise InputError("--reproduce-zero-content goes with --preset wacv2020 only")
             changes["zero_content"] = True
+    if current.objective == "published":
+        for option in _RELATIVE:
+            if getattr(given, option) is not None:
+                raise InputError(
+                    f"--{option.replace('_', '-')} has no effect on the published losses; leave it out, "
+                    "or take --preset natural"
+                )
     return changes
 
 

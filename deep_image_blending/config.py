@@ -44,11 +44,13 @@ class PassOptions:
         backbone), or `published`, the WACV 2020 program's.
     steps: evaluations of the objective. style_layers, content_layer: None for the backbone's own.
     smoothing: activation smoothing of style features (SWAG). statistics: what style compares.
-    style_from: which part of the target gives the style. colour: weight, inside the content term, of the
-        low-frequency colour. membrane: how far the first pass lets the target's colour into the object: all
-        through it, as Poisson cloning does, or up to its edges; `auto` chooses by what surrounds the object in
-        both pictures. region: optimise the mask's pixels or the whole
-        canvas.
+    style_from: which part of the target gives the style. colour: weight, inside the content term, of the colour
+        of patches and of every pixel's hue and saturation. membrane: how far the first pass lets the target's
+        colour into the object: all through it, as Poisson cloning does, or up to its edges; `auto` chooses by what
+        surrounds the object in both pictures. region: optimise the mask's pixels or the whole canvas.
+    palette: share of its own palette that the target's style keeps; the rest is the object's, so that 0 draws the
+        target's texture in the object's colours. grain: how much of the target's fine texture lies on the object
+        when the pass starts.
     levels: resolutions, coarse to fine; 0 lets the object's size decide. tolerance: relative decrease of the
         objective over ten evaluations below which a level ends early; 0 never does. cutoff: of the Sobolev
         preconditioner, in units of the Laplacian's eigenvalues (0..8); 0 leaves it out.
@@ -64,6 +66,8 @@ class PassOptions:
     statistics: Literal["gram", "covariance"] = "gram"
     style_from: Literal["whole", "surroundings", "similar"] = "whole"
     colour: float = 0.0
+    palette: float = 1.0
+    grain: float = 0.0
     region: Literal["mask", "canvas"] = "mask"
     membrane: Literal["auto", "full", "edges"] = "full"
     line_search: Literal["wolfe", "fixed"] = "wolfe"
@@ -78,6 +82,12 @@ class PassOptions:
             raise InputError(f"--num-steps {self.steps} leaves nothing to do; give 1 or more")
         if not 1 <= self.history <= 1000:
             raise InputError(f"--history {self.history} is out of range; give 1 to 1000")
+        if not 0 <= self.palette <= 1:
+            raise InputError(
+                f"--palette {self.palette} is out of range; give 0 (the object's) to 1 (the target's)"
+            )
+        if not 0 <= self.grain <= 2:
+            raise InputError(f"--grain {self.grain} is out of range; give 0 (none) to 2 (twice the target's)")
 
     @property
     def evaluations(self) -> int:
@@ -197,6 +207,32 @@ PRESETS: Mapping[str, Options] = {
             smoothing=True,
             style_from="similar",
             colour=6.0,
+            cutoff=0.3,
+            tolerance=2e-3,
+        ),
+    ),
+    "painterly": Options(
+        preset="painterly",
+        first=PassOptions(
+            steps=60,
+            weights=Weights(gradient=1.0, style=0.02, content=1.0),
+            backbone="embedded",
+            smoothing=True,
+            style_from="similar",
+            palette=0.3,
+            membrane="auto",
+            cutoff=2.0,
+            tolerance=2e-3,
+        ),
+        second=PassOptions(
+            steps=60,
+            weights=Weights(style=2.5, content=0.5, tv=0.2),
+            backbone="embedded",
+            smoothing=True,
+            style_from="similar",
+            palette=0.3,
+            grain=0.7,
+            colour=30.0,
             cutoff=0.3,
             tolerance=2e-3,
         ),

@@ -23,6 +23,9 @@ from deep_image_blending.features import Box, Network, RegionFeatures, union, wh
 
 Moments = Mapping[str, Tensor]
 
+BORDER = 2
+"""Positions of every layer along the canvas's border that style is not measured at."""
+
 
 class Objective(Protocol):
     """What the engine minimises."""
@@ -102,6 +105,8 @@ class Region:
     features: RegionFeatures
     weights: Mapping[str, Tensor]
     """By tap: the mask resampled to the layer, on the positions that vary, (1, 1, h_l, w_l)."""
+    style_weights: Mapping[str, Tensor]
+    """The same off the canvas's border."""
 
 
 class NormalisedObjective:
@@ -214,12 +219,12 @@ class NormalisedObjective:
         moments = {}
         if self.weights.style:
             for tap in self.style_taps:
-                moments[tap] = losses.second_moment(self._smoothed(tap, features[tap]), region.weights[tap])
+                moments[tap] = losses.second_moment(self._smoothed(tap, features[tap]), region.style_weights[tap])
         content = pixels.new_zeros(()) if own is None else self._content(features[self.content_tap], own, region)
         values = {}
         if self.weights.histogram:
             for tap in self.style_taps:
-                values[tap] = _rows(features[tap])[region.weights[tap].flatten() > 0.5]
+                values[tap] = _rows(features[tap])[region.style_weights[tap].flatten() > 0.5]
         return Measured(moments, content, values)
 
     def _prepare_gradient(self, source: Tensor) -> None:
@@ -258,14 +263,15 @@ class NormalisedObjective:
         strides, reach = network.strides(), network.reach()
         sizes = network.sizes((self.mask.shape[2], self.mask.shape[3]))
         resampled = {tap: resample(self.mask, strides[tap], sizes[tap]) for tap in taps}
+        styled = {tap: off_the_border(resampled[tap]) for tap in taps}
         boxes = clusters(self.mask, reach, max(strides.values()))
         for box, core in region_boxes(network, boxes, self.tile):
             features = RegionFeatures(network, self.target, box, taps)
-            by_tap = {}
-            for tap in taps:
-                weight = _cut(resampled[tap], features.boxes[tap])
-                by_tap[tap] = weight if core is None else _within(weight, features.boxes[tap], core, strides[tap])
-            self.regions.append(Region(box, features, by_tap))
+            by_tap, of_style = (
+                {tap: _counted(weights[tap], features.boxes[tap], core, strides[tap]) for tap in taps}
+                for weights in (resampled, styled)
+            )
+            self.regions.append(Region(box, features, by_tap, of_style))
             if weights.content:
                 # The reference's own surroundings count: its features are those of an undisturbed picture.
                 own = RegionFeatures(network, reference, box, taps)(_cut(reference, box))
@@ -327,10 +333,16 @@ class NormalisedObjective:
         self.coverage = losses.gaussian_blur(self.frame_mask, self.colour_sigma).clamp_min(0.05)
 
     def _colour_shift(self, blend: Tensor) -> Tensor:
-        """Mean squared shift of the low-passed colour of the frame inside the mask, in units of 64 grey levels."""
+        """Mean squared shift of colour inside the mask, in units of 64 levels: low-passed, and without brightness.
+
+        Texture may change brightness at its own scale, but hue and saturation nowhere: second moments are met as
+        well by a few glaring pixels, and their square costs more than a texture's.
+        """
         difference = self.frame_mask * (blend - self.colour_reference)
-        shift = losses.gaussian_blur(difference, self.colour_sigma) / (64 * self.coverage)
-        return (shift.square() * self.frame_mask).sum() / (3 * self.area)
+        shift = losses.gaussian_blur(difference, self.colour_sigma) / self.coverage
+        chroma = difference - difference.mean(1, keepdim=True)
+        squares = (shift.square() + chroma.square()) * self.frame_mask
+        return squares.sum() / (64**2 * 3 * self.area)
 
 
 class PublishedFirstPass:
@@ -481,11 +493,14 @@ def region_boxes(network: Network, boxes: Sequence[Box], tile: int) -> list[tupl
     return found
 
 
-def _within(weight: Tensor, place: Box, core: tuple[Box, Box], stride: int) -> Tensor:
-    """Weights on `place` of a layer, 0 where they belong to another tile. core: the tile, and its cluster.
+def _counted(weights: Tensor, place: Box, core: tuple[Box, Box] | None, stride: int) -> Tensor:
+    """A layer's weights on `place`, 0 where they belong to another tile. core: the tile, and its cluster.
 
     A tile at the cluster's edge counts all that lies beyond it.
     """
+    weight = _cut(weights, place)
+    if core is None:
+        return weight
     tile, box = core
     far = 1 << 40
     rows = torch.arange(place.top, place.bottom, device=weight.device)
@@ -558,6 +573,17 @@ def resample(mask: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
     if stride > 1:
         mask = F.avg_pool2d(mask, stride, stride, ceil_mode=True, count_include_pad=False)
     return mask[:, :, : size[0], : size[1]]
+
+
+def off_the_border(weights: Tensor) -> Tensor:
+    """The weights (1, 1, h, w) without the canvas's outermost positions, unless most of them lie there.
+
+    Those see the zeros around the canvas more than the picture: style would be met by any colour there.
+    """
+    inner = torch.zeros_like(weights)
+    part = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
+    inner[part] = weights[part]
+    return inner if inner.sum() > 0.5 * weights.sum() else weights
 
 
 def _cut(image: Tensor, box: Box) -> Tensor:

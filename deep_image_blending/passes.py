@@ -36,7 +36,15 @@ from deep_image_blending.objective import (
 from deep_image_blending.poisson import edge_stopping_membrane, guidance_laplacian, solve_poisson
 from deep_image_blending.scene import Float, Scene, Window, as_float, averaged
 from deep_image_blending.sobolev import sobolev_preconditioner
-from deep_image_blending.target_style import log_totals, similarity, sorted_values, target_moments
+from deep_image_blending.target_style import (
+    fine_texture,
+    log_totals,
+    recoloured,
+    recolouring,
+    similarity,
+    sorted_values,
+    target_moments,
+)
 
 SAME_SCENE = 0.7
 """`Scene.agreement` from which on the surroundings count as the same scene's."""
@@ -281,6 +289,10 @@ def _run_pass(
         if state is None or state.level != index:
             if change is not None:
                 base = base + _finer(change, base)
+            if pass_options.grain:
+                inside = _plane(level.window.mask, device)
+                texture = fine_texture(_image(level.window.target, device))
+                base = (base + pass_options.grain * inside * texture).clamp(0, 255)
             solver = _solver(objective.pixels.gather(base), pass_options, objective.pixels)
             done, seconds = (state.evaluation, state.seconds) if state is not None else (0, 0.0)
             state = LoopState(solver, index, done, seconds)
@@ -472,8 +484,8 @@ class TargetStatistics:
 
 def _statistics_key(window: Window, options: PassOptions, taps: Sequence[str], begun: Float) -> tuple[object, ...]:
     """All that a scene's target statistics depend on."""
-    start = _digest(begun) if options.style_from == "similar" else ""
-    asked = (options.backbone, tuple(taps), options.style_from, options.smoothing)
+    start = _digest(begun) if options.style_from == "similar" or options.palette < 1 else ""
+    asked = (options.backbone, tuple(taps), options.style_from, options.palette, options.smoothing)
     return (
         *asked,
         options.weights.style > 0,
@@ -494,18 +506,23 @@ def _target_statistics(
     device: torch.device,
 ) -> TargetStatistics:
     target, mask = _image(window.target, device), _plane(window.mask, device)
+    shown = target + mask * (_image(begun, device) - target)
+    wide = options.style_from == "whole" and options.weights.style > 0
+    area = _whole_target(scene, window, device) if wide else target
     weights: dict[str, Tensor] | None = None
+    full: Tensor | None = None
+    if options.weights.style and options.style_from == "similar":
+        full = similarity(network, target, shown, mask, style_taps[-1])
+        sizes, strides = network.sizes((target.shape[2], target.shape[3])), network.strides()
+        weights = {tap: resample(full, strides[tap], sizes[tap]) for tap in style_taps}
+    if options.palette < 1:
+        colours = recolouring(area, full, shown, mask, options.palette)
+        area, target = recoloured(area, colours), recoloured(target, colours)
     totals: dict[str, Tensor] = {}
     moments: dict[str, Tensor] = {}
     if options.weights.style:
-        area = target if options.style_from != "whole" else _whole_target(scene, window, device)
         if options.smoothing and network.name == "resnet50":
             totals = log_totals(network, area, style_taps)
-        if options.style_from == "similar":
-            shown = target + mask * (_image(begun, device) - target)
-            full = similarity(network, target, shown, mask, style_taps[-1])
-            sizes, strides = network.sizes((target.shape[2], target.shape[3])), network.strides()
-            weights = {tap: resample(full, strides[tap], sizes[tap]) for tap in style_taps}
         moments = target_moments(
             network,
             area,

@@ -1,6 +1,7 @@
 """Make the README's pictures: `python demo_imgs/make.py [--backbone NAME] [--weights FILE]`.
 
-Every sheet is made by the program from the bundled demo cases, with the default preset.
+Every sheet is made by the program from the bundled demo cases, with the default preset; those on paintings with
+`painterly` too.
 """
 
 from __future__ import annotations
@@ -58,6 +59,13 @@ def comparison(demo: Demo, more: dict[str, object]) -> list[tuple[str, Path | np
     ]
 
 
+def painted(demo: Demo, more: dict[str, object]) -> list[tuple[str, Path | np.ndarray]]:
+    """A comparison with both presets' second passes."""
+    cells = comparison(demo, more)
+    other = blend(demo.source, demo.mask, demo.target, placement=demo.placement, preset="painterly", **more)
+    return [*cells[:-1], ("natural", cells[-1][1]), ("painterly", other.picture)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="auto")
@@ -67,7 +75,7 @@ def main() -> None:
     if given.weights is not None:
         more["weights_file"] = given.weights
     cases = {demo.name: demo for demo in demos()}
-    rows = [comparison(cases[name], more) for name in PAINTINGS]
+    rows = [painted(cases[name], more) for name in PAINTINGS]
     sheet([rows[0][2:4] + rows[0][5:]], HERE / "first_demo.jpg")
     sheet(rows, HERE / "painting_comparison.jpg")
     sheet([comparison(cases[name], more) for name in PHOTOGRAPHS], HERE / "real_comparison.jpg")

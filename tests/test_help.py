@@ -66,7 +66,7 @@ def test_examples_name_options_that_are_there(name: str, capsys: pytest.CaptureF
         (["run", "--membrane", "edge"], "did you mean 'edges'?"),
         (["run", "--precision", "float23"], "did you mean 'float32'?"),
         (["run", "--init", "posson"], "did you mean 'poisson'?"),
-        (["run", "--preset", "zzz"], "choose one of natural, wacv2020, resnet"),
+        (["run", "--preset", "zzz"], "choose one of natural, painterly, wacv2020, resnet"),
     ],
 )
 def test_misspelt_words_get_the_nearest_right_one(

@@ -6,12 +6,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
 
 from deep_image_blending import losses
 from deep_image_blending.backbones import load_backbone
 from deep_image_blending.config import PassOptions, Weights
-from deep_image_blending.objective import NormalisedObjective, Pixels, clusters, resample
-from deep_image_blending.target_style import log_totals, similarity, target_moments, tiled_features
+from deep_image_blending.objective import NormalisedObjective, Pixels, clusters, off_the_border, resample
+from deep_image_blending.target_style import (
+    fine_texture,
+    log_totals,
+    recoloured,
+    recolouring,
+    similarity,
+    target_moments,
+    tiled_features,
+)
 
 from .conftest import disc_mask, smooth_picture
 
@@ -30,6 +40,12 @@ def _mask(places: list[tuple[int, int]], size: tuple[int, int]) -> torch.Tensor:
         height, width = min(20, size[0] - top), min(24, size[1] - left)
         mask[top : top + height, left : left + width] = blob[:height, :width]
     return torch.from_numpy(mask)[None, None]
+
+
+def _inner(weight: Tensor) -> Tensor:
+    """Nothing counts in the two outermost rows and columns of the canvas, unless most of the object is there."""
+    inner = F.pad(weight[..., 2:-2, 2:-2], (2, 2, 2, 2))
+    return weight if 2 * inner.sum() <= weight.sum() else inner
 
 
 PLACES = {
@@ -83,6 +99,7 @@ def test_every_term_and_its_gradient_equal_the_whole_canvas(places: list[tuple[i
         if network.strides()[tap] > 1:
             weight = F.avg_pool2d(mask, network.strides()[tap], ceil_mode=True, count_include_pad=False)
             weight = weight[:, :, : features[tap].shape[2], : features[tap].shape[3]]
+        weight = _inner(weight)
         flat, wanted = features[tap].flatten(2)[0], network.features(target, {tap})[tap].flatten(2)[0]
         gram = (flat * weight.flatten()) @ flat.T / weight.sum()
         of_target = wanted @ wanted.T / wanted.shape[1]
@@ -191,3 +208,85 @@ def test_similarity_prefers_the_part_of_the_target_that_looks_like_the_object() 
     weights = similarity(network, _tensor(target).float(), _tensor(blend).float(), mask, "relu3_3")
     assert float(weights.mean()) == pytest.approx(1, abs=0.02)
     assert float(weights[..., :40].mean()) > 1.3 * float(weights[..., 56:].mean())
+
+
+def _colourful(seed: int, mean: tuple[float, float, float], spread: np.ndarray) -> Tensor:
+    """A picture (1, 3, 40, 50) whose colours have about this mean and these directions."""
+    noise = np.random.default_rng(seed).normal(size=(40, 50, 3))
+    return torch.from_numpy(np.array(mean) + noise @ spread).permute(2, 0, 1)[None]
+
+
+def _moments_of(image: Tensor, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    flat = image[0].flatten(1).numpy()
+    return np.average(flat, axis=1, weights=weights), np.cov(flat, aweights=weights, ddof=0)
+
+
+def test_recoloured_target_has_the_objects_mean_and_covariance() -> None:
+    skewed = np.array([[9.0, 2, 0], [1, 8, 3], [0, 1, 10]])
+    target, blend = _colourful(1, (90, 140, 110), skewed), _colourful(2, (150, 120, 100), 1.2 * skewed.T)
+    counted, mask = torch.rand(1, 1, 40, 50, dtype=F64), _mask([(4, 6)], (40, 50))
+    mean, covariance = _moments_of(blend, mask.flatten().numpy())
+    moved = recoloured(target, recolouring(target, counted, blend, mask, 0.0))
+    own_mean, own_covariance = _moments_of(moved, counted.flatten().numpy())
+    np.testing.assert_allclose(own_mean, mean, atol=1e-6)
+    # Both covariances are taken with a noise of two grey levels.
+    np.testing.assert_allclose(own_covariance, covariance, atol=4)
+    half = recoloured(target, recolouring(target, counted, blend, mask, 0.5))
+    torch.testing.assert_close(half, (target + moved) / 2)
+    torch.testing.assert_close(recoloured(target, recolouring(target, counted, blend, mask, 1.0)), target)
+
+
+def test_recolouring_stretches_no_colour_axis_beyond_its_limit() -> None:
+    flat, lively = _colourful(1, (90, 140, 110), np.eye(3)), _colourful(2, (120, 120, 100), 20 * np.eye(3))
+    whole = torch.ones(1, 1, 40, 50, dtype=F64)
+    for target, blend, gain in ((flat, lively, 1.5), (lively, flat, 1 / 1.5)):
+        matrix = recolouring(target, None, blend, whole, 0.0)[:, :3]
+        np.testing.assert_allclose(np.linalg.eigvalsh(matrix), gain, rtol=1e-6)
+
+
+def test_fine_texture_is_what_a_gaussian_leaves_out() -> None:
+    target = _tensor(smooth_picture(3, 60, 70)) + 10 * torch.randn(1, 3, 60, 70, dtype=F64)
+    ones = ndimage.gaussian_filter(np.ones((60, 70)), 6, mode="constant", radius=18)
+    expected = [
+        plane - ndimage.gaussian_filter(plane, 6, mode="constant", radius=18) / ones for plane in target[0].numpy()
+    ]
+    np.testing.assert_allclose(fine_texture(target)[0].numpy(), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("shift", [(20.0, 20.0, 20.0), (30.0, -10.0, -20.0), (0.0, 0.0, 50.0)])
+def test_colour_held_is_the_square_of_a_shift_and_again_of_its_chroma(shift: tuple[float, float, float]) -> None:
+    size = (60, 70)
+    network = load_backbone("random", {"relu2_2"}).network.to(torch.device("cpu"), F64)
+    target = _tensor(smooth_picture(6, *size))
+    mask = _mask([(18, 20)], size)
+    plain, held = (
+        NormalisedObjective(
+            network,
+            PassOptions(steps=1, weights=Weights(content=0.5), backbone="random", colour=colour),
+            source=target,
+            mask=mask,
+            target=target,
+            reference=target,
+            style={},
+            style_taps=(),
+            content_tap="relu2_2",
+        )
+        for colour in (0.0, 3.0)
+    )
+    moved = held.pixels.gather(target + torch.tensor(shift, dtype=F64).view(1, 3, 1, 1))
+    found = (held.terms(moved)["content"] - plain.terms(moved)["content"]) / (0.5 * 3.0)
+    chroma = np.array(shift) - np.mean(shift)
+    expected = (np.square(shift).mean() + np.square(chroma).mean()) / 64**2
+    assert float(found) == pytest.approx(expected, rel=1e-9)
+
+
+def test_style_is_not_measured_along_the_canvas_border_unless_the_object_is_there() -> None:
+    weights = torch.zeros(1, 1, 12, 10)
+    weights[..., 4:, 3:7] = 1
+    inner = off_the_border(weights)
+    assert float(inner.sum()) == 6 * 4
+    assert float(inner[..., -2:, :].abs().sum()) == 0
+    at_the_edge = torch.zeros(1, 1, 12, 10)
+    at_the_edge[..., 9:, 3:7] = 1
+    assert torch.equal(off_the_border(at_the_edge), at_the_edge)
+    assert torch.equal(off_the_border(weights[..., :3, :3]), weights[..., :3, :3])

@@ -1,8 +1,9 @@
 """How well the embedded backbone stands in for VGG-19: `python -m tests.benchmarks.embedded --weights VGG19`.
 
-Both drive the default preset from the same start with the same number of evaluations, and VGG-19 judges both.
-Style is its normalised Gram distance inside the mask, after both passes, over its value at the start; gradient and
-content are over those of the VGG-19 run. `--cases DIR` takes further cases (folders of source, mask and target).
+Both drive one preset from the same start with the same number of evaluations, and VGG-19 judges both. Style is its
+normalised Gram distance inside the mask, after both passes, over its value at the start: from the style that the
+preset asks for, and where that is the target's in other colours, from the target's own too. Gradient and content
+are over those of the VGG-19 run. `--cases DIR` takes further cases (folders of source, mask and target).
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def scenes(folder: Path | None, scale: float) -> dict[str, Scene]:
     return found
 
 
-def options_for(backbone: str, steps: int, style: float = 1.0) -> config.Options:
-    base = config.preset("natural")
+def options_for(backbone: str, steps: int, style: float = 1.0, preset: str = "natural") -> config.Options:
+    base = config.preset(preset)
     for name in config.PASSES:
         own = dataclasses.replace(base.of(name), backbone=backbone, steps=steps, tolerance=0.0)
         own = dataclasses.replace(own, weights=dataclasses.replace(own.weights, style=style * own.weights.style))
@@ -64,13 +65,10 @@ def options_for(backbone: str, steps: int, style: float = 1.0) -> config.Options
     return base
 
 
-def blended(
-    scene: Scene, backbone: str, weights: Path | None, steps: int, style: float = 1.0
-) -> tuple[Float, float]:
+def blended(scene: Scene, options: config.Options, weights: Path | None) -> tuple[Float, float]:
     """The picture after both passes, and seconds an evaluation."""
-    options = options_for(backbone, steps, style)
     taps = passes.wanted_taps(options.first) | passes.wanted_taps(options.second)
-    loaded = load_backbone(backbone, taps, weights=weights)
+    loaded = load_backbone(options.first.backbone, taps, weights=weights)
     first = passes.first_pass(scene, options, loaded)
     frozen = as_float(compose_like(scene.target, first.picture, first.changed))
     second = passes.second_pass(scene, options, loaded, frozen)
@@ -92,9 +90,9 @@ def problem(
     return objective, window, start
 
 
-def judge(scene: Scene, weights: Path) -> tuple[NormalisedObjective, Window, Float]:
+def judge(scene: Scene, weights: Path, palette: float) -> tuple[NormalisedObjective, Window, Float]:
     """VGG-19's unweighted terms, its window and the start."""
-    options = dataclasses.replace(options_for("vgg19", 1).first, weights=Weights(1, 1, 1))
+    options = dataclasses.replace(options_for("vgg19", 1).first, weights=Weights(1, 1, 1), palette=palette)
     return problem(scene, options, weights)
 
 
@@ -111,42 +109,50 @@ def main() -> None:
     parser.add_argument("--only", help="one case by name")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--preset", choices=("natural", "painterly"), default="natural")
     parser.add_argument("--style", type=float, default=1.0, help="factor on the preset's style weights")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet here")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    palette = config.preset(given.preset).second.palette
+    headings = ["case", "style at start", "vgg19", "embedded"]
+    if palette < 1:
+        headings += ["target's own", "vgg19", "embedded"]
     table = Table(
-        "case", "style at start", "vgg19", "embedded", "gradient", "content", "vgg19 s/eval.", "embedded s/eval.",
-        title="VGG-19 judges both; style as a share of its start, gradient and content over the VGG-19 run's",
+        *headings, "gradient", "content", "vgg19 s/eval.", "embedded s/eval.",
+        title=f"{given.preset}, judged by VGG-19: style over the start's, gradient and content over VGG-19's run",
     )  # fmt: skip
     report: dict[str, Any] = {}
     rows: list[tuple[str, list[Float]]] = []
     for name, scene in scenes(given.cases, given.scale).items():
         if given.only not in (None, name):
             continue
-        objective, window, start = judge(scene, given.weights)
+        judges = [judge(scene, given.weights, share) for share in ((palette, 1.0) if palette < 1 else (1.0,))]
+        objective, window, start = judges[0]
         rows_of = slice(window.top, window.top + window.mask.shape[0])
         columns_of = slice(window.left, window.left + window.mask.shape[1])
-        found = {"start": terms(objective, start)}
-        plain = scene.window(None)
-        shown = [plain.source, plain.target, scene.paste()[0]]
-        shown = [picture[rows_of, columns_of] for picture in shown] + [start]
-        seconds = {}
+        pictures, seconds = {"start": start}, {}
         for backbone, weights in (("embedded", None), ("vgg19", given.weights)):
-            picture, seconds[backbone] = blended(scene, backbone, weights, given.steps, given.style)
-            found[backbone] = terms(objective, picture[rows_of, columns_of])
-            shown.append(picture[rows_of, columns_of])
-        base = found["start"]["style"]
+            options = options_for(backbone, given.steps, given.style, given.preset)
+            picture, seconds[backbone] = blended(scene, options, weights)
+            pictures[backbone] = picture[rows_of, columns_of]
+        found = {key: terms(objective, picture) for key, picture in pictures.items()}
+        shares = []
+        for judging, _, _ in judges:
+            styles = {key: terms(judging, picture)["style"] for key, picture in pictures.items()}
+            shares += [f"{styles['start']:.3f}"]
+            shares += [f"{100 * styles[key] / styles['start']:.1f}%" for key in ("vgg19", "embedded")]
         table.add_row(
             name,
-            f"{base:.3f}",
-            *(f"{100 * found[backbone]['style'] / base:.1f}%" for backbone in ("vgg19", "embedded")),
+            *shares,
             *(f"{found['embedded'][term] / found['vgg19'][term]:.2f}" for term in ("gradient", "content")),
             *(f"{seconds[backbone]:.3f}" for backbone in ("vgg19", "embedded")),
         )
         report[name] = {"terms": found, "seconds": seconds}
         near = window.around_mask(max(16, min(window.mask.shape) // 16))
-        rows.append((name, [picture[near] for picture in shown]))
+        plain = scene.window(None)
+        before = [picture[rows_of, columns_of] for picture in (plain.source, plain.target, scene.paste()[0])]
+        rows.append((name, [picture[near] for picture in (*before, *pictures.values())]))
     Console(width=140).print(table)
     if given.json is not None:
         given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
