@@ -49,7 +49,7 @@ class Row:
 def variants(options: Options) -> list[Variant]:
     """All losses; then without each that a pass has; then from the other start: noise, or Poisson's solution.
 
-    A loss is left out of both passes. `colour` is the part of content that holds patches of colour. What would
+    A loss is left out of both passes. `colour` is the part of content that holds the object's colour. What would
     leave a pass without any loss is not among them.
     """
     found = [Variant(FULL, options)]

@@ -193,7 +193,12 @@ def _resolved(
         if pass_name not in which:
             continue
         current = base.of(pass_name)
-        mine = {name: _for_pass(name, value, position) for name, value in options.items() if name not in own}
+        # Grain is the second pass's, as on the command line.
+        mine = {
+            name: _for_pass(name, value, position)
+            for name, value in options.items()
+            if name not in own and (name, pass_name) != ("grain", "first_pass")
+        }
         changed = dataclasses.replace(
             current.weights, **{name: value for name, value in mine.items() if name in weights}
         )

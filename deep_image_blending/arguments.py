@@ -109,7 +109,7 @@ OPTIONS: dict[str, Any] = {
         str | None,
         _option(
             _LOSS,
-            "Weight, inside content, of holding patches of colour: one, or `first,second`.",
+            "Weight, inside content, of holding the object's colour: one, or `first,second`.",
             "--colour-weight",
         ),
     ],
@@ -124,7 +124,11 @@ OPTIONS: dict[str, Any] = {
     ],
     "grain": Annotated[
         float | None,
-        _option(_LOSS, "How much of the target's fine texture the second pass starts with.", "--grain"),
+        _option(
+            _LOSS,
+            "How much of the target's fine texture the second pass lays on the object to start with.",
+            "--grain",
+        ),
     ],
     "membrane": Annotated[
         str | None,
@@ -252,7 +256,7 @@ def resolve_options(given: SimpleNamespace, passes: tuple[PassName, ...], base: 
         chosen = preset(given.preset)
         options = dataclasses.replace(
             base,
-            first=chosen.first,
+            first=chosen.first if "first_pass" in passes else base.first,
             second=chosen.second,
             preset=given.preset,
             published_input=chosen.published_input,

@@ -50,7 +50,7 @@ class PassOptions:
         surrounds the object in both pictures. region: optimise the mask's pixels or the whole canvas.
     palette: share of its own palette that the target's style keeps; the rest is the object's, so that 0 draws the
         target's texture in the object's colours. grain: how much of the target's fine texture lies on the object
-        when the pass starts.
+        when a level of the pass starts, where the mask alone is optimised.
     levels: resolutions, coarse to fine; 0 lets the object's size decide. tolerance: relative decrease of the
         objective over ten evaluations below which a level ends early; 0 never does. cutoff: of the Sobolev
         preconditioner, in units of the Laplacian's eigenvalues (0..8); 0 leaves it out.
@@ -82,6 +82,8 @@ class PassOptions:
             raise InputError(f"--num-steps {self.steps} leaves nothing to do; give 1 or more")
         if not 1 <= self.history <= 1000:
             raise InputError(f"--history {self.history} is out of range; give 1 to 1000")
+        if self.objective == "published" and (self.palette < 1 or self.grain > 0):
+            raise InputError("the published losses know neither palette nor grain; leave them out")
         if not 0 <= self.palette <= 1:
             raise InputError(
                 f"--palette {self.palette} is out of range; give 0 (the object's) to 1 (the target's)"

@@ -326,7 +326,7 @@ class NormalisedObjective:
     def _prepare_colour(self, reference: Tensor) -> None:
         if not self.colour:
             return
-        # Patches of colour from about a twentieth of the object's size on are held; anything finer is texture.
+        # Patches of colour from about a twentieth of the object's size on are held; finer brightness is texture.
         self.colour_sigma = max(2.0, float(self.area.sqrt()) / 20)
         self.colour_reference = _cut(reference, self.frame)
         self.frame_mask = _cut(self.mask, self.frame)

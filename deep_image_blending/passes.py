@@ -37,6 +37,7 @@ from deep_image_blending.poisson import edge_stopping_membrane, guidance_laplaci
 from deep_image_blending.scene import Float, Scene, Window, as_float, averaged
 from deep_image_blending.sobolev import sobolev_preconditioner
 from deep_image_blending.target_style import (
+    STROKE,
     fine_texture,
     log_totals,
     recoloured,
@@ -285,14 +286,9 @@ def _run_pass(
         objective = _objective(
             name, scene, level.window, pass_options, network, begun, device, prepared, tile_of(network, thrifty)
         )
-        base = _image(begun, device)
+        plain = _image(_grained(begun, level.window, pass_options), device)
         if state is None or state.level != index:
-            if change is not None:
-                base = base + _finer(change, base)
-            if pass_options.grain:
-                inside = _plane(level.window.mask, device)
-                texture = fine_texture(_image(level.window.target, device))
-                base = (base + pass_options.grain * inside * texture).clamp(0, 255)
+            base = plain if change is None else plain + _finer(change, plain)
             solver = _solver(objective.pixels.gather(base), pass_options, objective.pixels)
             done, seconds = (state.evaluation, state.seconds) if state is not None else (0, 0.0)
             state = LoopState(solver, index, done, seconds)
@@ -313,7 +309,8 @@ def _run_pass(
             good = _result(name, scene, window, blend, state, "failed")
             raise PassFailed(str(error), good) from error
         if index + 1 < len(levels):
-            change = objective.pixels.scatter(state.solver.best).detach() - _image(begun, device)
+            # Without the level's own grain: the next one has another.
+            change = objective.pixels.scatter(state.solver.best).detach() - plain
             if pass_options.region == "mask":
                 change = change * (_plane(level.window.mask, device) > 0)
     assert state is not None
@@ -453,9 +450,10 @@ def _objective(
             style_taps=style_taps,
             content_tap=content_tap,
         )
+    own = begun if name == "second_pass" else window.source
     statistics: TargetStatistics = (prepared or Prepared()).once(
-        _statistics_key(window, options, style_taps, begun),
-        lambda: _target_statistics(scene, window, options, network, style_taps, begun, device),
+        _statistics_key(window, options, style_taps, begun, own),
+        lambda: _target_statistics(scene, window, options, network, style_taps, begun, own, device),
     )
     return NormalisedObjective(
         network,
@@ -463,7 +461,7 @@ def _objective(
         source=_image(window.source, device),
         mask=_plane(window.mask, device),
         target=target,
-        reference=_image(begun if name == "second_pass" else window.source, device),
+        reference=_image(own, device),
         style=statistics.moments,
         style_taps=style_taps,
         content_tap=content_tap,
@@ -482,9 +480,12 @@ class TargetStatistics:
     sorted_values: dict[str, Tensor] | None
 
 
-def _statistics_key(window: Window, options: PassOptions, taps: Sequence[str], begun: Float) -> tuple[object, ...]:
+def _statistics_key(
+    window: Window, options: PassOptions, taps: Sequence[str], begun: Float, own: Float
+) -> tuple[object, ...]:
     """All that a scene's target statistics depend on."""
-    start = _digest(begun) if options.style_from == "similar" or options.palette < 1 else ""
+    start = _digest(begun) if options.style_from == "similar" else ""
+    colours = _digest(own) if options.palette < 1 else ""
     asked = (options.backbone, tuple(taps), options.style_from, options.palette, options.smoothing)
     return (
         *asked,
@@ -493,6 +494,7 @@ def _statistics_key(window: Window, options: PassOptions, taps: Sequence[str], b
         window.scale,
         window.mask.shape,
         start,
+        colours,
     )
 
 
@@ -503,20 +505,22 @@ def _target_statistics(
     network: Network,
     style_taps: tuple[str, ...],
     begun: Float,
+    own: Float,
     device: torch.device,
 ) -> TargetStatistics:
+    """begun: where the pass starts, which the target's parts are compared with. own: the object's colours."""
     target, mask = _image(window.target, device), _plane(window.mask, device)
-    shown = target + mask * (_image(begun, device) - target)
     wide = options.style_from == "whole" and options.weights.style > 0
     area = _whole_target(scene, window, device) if wide else target
     weights: dict[str, Tensor] | None = None
     full: Tensor | None = None
     if options.weights.style and options.style_from == "similar":
+        shown = target + mask * (_image(begun, device) - target)
         full = similarity(network, target, shown, mask, style_taps[-1])
         sizes, strides = network.sizes((target.shape[2], target.shape[3])), network.strides()
         weights = {tap: resample(full, strides[tap], sizes[tap]) for tap in style_taps}
     if options.palette < 1:
-        colours = recolouring(area, full, shown, mask, options.palette)
+        colours = recolouring(area, full, _image(own, device), mask, options.palette)
         area, target = recoloured(area, colours), recoloured(target, colours)
     totals: dict[str, Tensor] = {}
     moments: dict[str, Tensor] = {}
@@ -580,6 +584,18 @@ def require_room(scene: Scene, options: PassOptions, network: Network) -> None:
             f"the source is {scene.mask.shape[1]}x{scene.mask.shape[0]}, too small for {network.name}'s layers: "
             f"give at least {least}x{least} pixels (see --ss)"
         )
+
+
+def _grained(begun: Float, window: Window, options: PassOptions) -> Float:
+    """What a level starts from, with the target's fine texture on the object's pixels."""
+    if not options.grain or options.region == "canvas":
+        return begun
+    # The texture looks three standard deviations far.
+    result, part = begun.copy(), window.around_mask(math.ceil(3 * STROKE))
+    texture = fine_texture(torch.from_numpy(np.ascontiguousarray(window.target[part].transpose(2, 0, 1)))[None])
+    inside = (window.mask[part] > 0)[..., None]
+    result[part] = (begun[part] + options.grain * inside * texture[0].permute(1, 2, 0).numpy()).clip(0, 255)
+    return result
 
 
 def _finer(change: Tensor, like: Tensor) -> Tensor:

@@ -506,7 +506,7 @@ def _resumed(run: RunDirectory, name: PassName, options: Options) -> LoopState |
     try:
         if numbers["fingerprint"] != options.fingerprint(name):
             raise InputError(
-                f"the checkpoint of run '{run.path}' is of other options; start a new run with --force"
+                f"the checkpoint of run '{run.path}' is of other options or another version; start with --force"
             )
         device = torch.device(options.device)
         tensors = {key: tensor.to(device) for key, tensor in tensors.items()}

@@ -81,3 +81,9 @@ def test_the_readmes_example_runs(tmp_path: Path, monkeypatch) -> None:
     for example in examples:
         exec(compile(example, "README.md", "exec"), {})
     assert (tmp_path / "blended.png").is_file()
+
+
+def test_grain_is_the_second_passs_alone() -> None:
+    result = dib.blend(SOURCE, MASK, TARGET, **FAST, grain=0.3, palette=0.5)
+    assert (result.options.first.grain, result.options.second.grain) == (0.0, 0.3)
+    assert (result.options.first.palette, result.options.second.palette) == (0.5, 0.5)

@@ -132,6 +132,14 @@ def test_canvas_option_repaints_everything(run: Path) -> None:
     assert (first[4] != second[4]).any()
 
 
+def test_another_preset_for_the_second_pass_leaves_the_first_passs_options(run: Path) -> None:
+    before = json.loads((run / "run.json").read_text())["options"]["first"]
+    assert run_command(["second-pass", str(run), *FAST, "--preset", "painterly"]) == 0
+    options = json.loads((run / "run.json").read_text())["options"]
+    assert options["first"] == before
+    assert (options["preset"], options["second"]["palette"]) == ("painterly", 0.3)
+
+
 def test_video_of_a_run_says_where_it_is_and_how_far(run: Path, capsys) -> None:
     assert run_command(["make-video", str(run), "--format", "gif", "--fps", "10", "--seconds", "2"]) == 0
     said = capsys.readouterr().err.splitlines()

@@ -44,6 +44,10 @@ def test_published_steps_are_rounded_as_the_published_loop_does(steps: int, eval
         (lambda: PassOptions(steps=5, weights=Weights(), backbone="random", history=0), "--history"),
         (lambda: PassOptions(steps=5, weights=Weights(), backbone="random", palette=1.1), "--palette 1.1"),
         (lambda: PassOptions(steps=5, weights=Weights(), backbone="random", grain=float("nan")), "--grain nan"),
+        (
+            lambda: PassOptions(steps=5, weights=Weights(), backbone="random", objective="published", grain=1),
+            "published losses know neither",
+        ),
         (lambda: Placement(ss=0), "--ss 0"),
         (lambda: Placement(ts=-4), "--ts -4"),
         (lambda: Placement(x=float("inf")), "--x inf"),

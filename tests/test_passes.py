@@ -158,30 +158,34 @@ def test_two_clusters_of_blobs_are_blended_at_once() -> None:
     assert result.last["style"] + result.last["gradient"] < result.first["style"] + result.first["gradient"] + 1e-6
 
 
-def test_grain_lies_on_the_object_when_the_second_pass_starts() -> None:
+def _starts(scene: Scene, first: np.ndarray, **changes: Any) -> list[tuple[int, Tensor]]:
+    """The scale and the pixels that every level of a second pass starts from, each of one evaluation."""
+    options = _options(weights=Weights(tv=1.0), **changes)
+    seen: list[Evaluation] = []
+    passes.second_pass(scene, options, _backbone(options), first, observers=(seen.append,))
+    return [(record.scale, record.point.clone()) for record in seen]
+
+
+def test_grain_lies_on_the_object_when_a_level_starts_and_does_not_add_up() -> None:
     scene = _scene()
     scene = dataclasses.replace(scene, target=load_picture(_noisy(scene.target.pixels)))
     first = np.asarray(scene.target.pixels, np.float32) * 0 + 128
-    starts = {}
-    for grain in (0.0, 0.5):
-        options = _options(steps=1, levels=1, grain=grain)
-        seen: list[Tensor] = []
-        passes.second_pass(
-            scene,
-            options,
-            _backbone(options),
-            first,
-            observers=(lambda record, seen=seen: seen.append(record.point),),
-        )
-        starts[grain] = seen[0].clone()
-    inside = scene.paste()[1]
     wanted = [
         plane - gaussian_filter(plane, 6, radius=18)
         for plane in np.asarray(scene.target.pixels, np.float64).transpose(2, 0, 1)
     ]
-    found = (starts[0.5] - starts[0.0]).numpy()
-    # The window's border is not the canvas's: only what is far from it has the whole Gaussian.
-    np.testing.assert_allclose(found, 0.5 * np.array(wanted)[:, inside], atol=1e-3)
+    inside = scene.paste()[1]
+    for levels in (1, 2):
+        scale, point = _starts(scene, first, steps=levels, levels=levels, grain=0.5)[-1]
+        assert scale == 1
+        np.testing.assert_allclose(point.numpy() - 128, 0.5 * np.array(wanted)[:, inside], atol=1e-3)
+
+
+def test_grain_leaves_a_canvas_that_is_repainted_alone() -> None:
+    scene = _scene()
+    first = np.asarray(scene.target.pixels, np.float32)
+    ((_, point),) = _starts(scene, first, steps=1, levels=1, grain=0.5, region="canvas")
+    np.testing.assert_array_equal(point.numpy(), first.transpose(2, 0, 1).reshape(3, -1))
 
 
 @pytest.mark.parametrize("palette", [1.0, 0.0])
