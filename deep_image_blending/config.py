@@ -189,54 +189,44 @@ def _pass_from_json(stored: Mapping[str, Any]) -> PassOptions:
 
 VGG_STYLE = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 
-PRESETS: Mapping[str, Options] = {
-    "natural": Options(
-        preset="natural",
-        first=PassOptions(
-            steps=60,
-            weights=Weights(gradient=1.0, style=0.01, content=1.0),
-            backbone="embedded",
-            smoothing=True,
-            style_from="similar",
-            membrane="auto",
-            cutoff=2.0,
-            tolerance=2e-3,
-        ),
-        second=PassOptions(
-            steps=60,
-            weights=Weights(style=0.5, content=4.0, tv=0.02),
-            backbone="embedded",
-            smoothing=True,
-            style_from="similar",
-            colour=6.0,
-            cutoff=0.3,
-            tolerance=2e-3,
-        ),
+_NATURAL = Options(
+    preset="natural",
+    first=PassOptions(
+        steps=60,
+        weights=Weights(gradient=1.0, style=0.01, content=1.0),
+        backbone="embedded",
+        smoothing=True,
+        style_from="similar",
+        membrane="auto",
+        cutoff=2.0,
+        tolerance=2e-3,
     ),
-    "painterly": Options(
+    second=PassOptions(
+        steps=60,
+        weights=Weights(style=0.5, content=4.0, tv=0.02),
+        backbone="embedded",
+        smoothing=True,
+        style_from="similar",
+        colour=6.0,
+        cutoff=0.3,
+        tolerance=2e-3,
+    ),
+)
+
+PRESETS: Mapping[str, Options] = {
+    "natural": _NATURAL,
+    "painterly": dataclasses.replace(
+        _NATURAL,
         preset="painterly",
-        first=PassOptions(
-            steps=60,
-            weights=Weights(gradient=1.0, style=0.02, content=1.0),
-            backbone="embedded",
-            smoothing=True,
-            style_from="similar",
-            palette=0.3,
-            membrane="auto",
-            cutoff=2.0,
-            tolerance=2e-3,
+        first=dataclasses.replace(
+            _NATURAL.first, weights=Weights(gradient=1.0, style=0.02, content=1.0), palette=0.3
         ),
-        second=PassOptions(
-            steps=60,
+        second=dataclasses.replace(
+            _NATURAL.second,
             weights=Weights(style=2.5, content=0.5, tv=0.2),
-            backbone="embedded",
-            smoothing=True,
-            style_from="similar",
             palette=0.3,
             grain=0.7,
             colour=30.0,
-            cutoff=0.3,
-            tolerance=2e-3,
         ),
     ),
     "wacv2020": Options(

@@ -592,7 +592,7 @@ def _grained(begun: Float, window: Window, options: PassOptions) -> Float:
         return begun
     # The texture looks three standard deviations far.
     result, part = begun.copy(), window.around_mask(math.ceil(3 * STROKE))
-    texture = fine_texture(torch.from_numpy(np.ascontiguousarray(window.target[part].transpose(2, 0, 1)))[None])
+    texture = fine_texture(_image(window.target[part], torch.device("cpu")))
     inside = (window.mask[part] > 0)[..., None]
     result[part] = (begun[part] + options.grain * inside * texture[0].permute(1, 2, 0).numpy()).clip(0, 255)
     return result

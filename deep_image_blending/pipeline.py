@@ -441,15 +441,8 @@ class Recorder:
         """Write the loss table, then the checkpoint that refers to it."""
         self.flush()
         tensors, numbers = state.solver.state_dict()
-        loop = {
-            "level": state.level,
-            "evaluation": state.evaluation,
-            "seconds": state.seconds,
-            "recent": state.recent,
-            "restarted": state.restarted,
-            "first": dict(state.first),
-            "last": dict(state.last),
-        }
+        parts = (part.name for part in dataclasses.fields(state) if part.name != "solver")
+        loop = {name: getattr(state, name) for name in parts}
         self.run.save_checkpoint(
             self.name,
             tensors,

@@ -112,10 +112,14 @@ def demo_unless_given(given: SimpleNamespace) -> str | None:
         for name in ("ss", "ts", "x", "y"):
             if getattr(given, name) is None:
                 setattr(given, name, getattr(demo, name))
+    _require_pictures(given)
+    return title
+
+
+def _require_pictures(given: SimpleNamespace) -> None:
     for name in ("source_file", "target_file"):
         if getattr(given, name) is None:
             raise InputError(f"--{name.replace('_', '-')} is missing; give the picture's path")
-    return title
 
 
 def placed_scene(given: SimpleNamespace, placement: Placement) -> Scene:
@@ -123,9 +127,7 @@ def placed_scene(given: SimpleNamespace, placement: Placement) -> Scene:
     from deep_image_blending.images import load_mask, load_picture
     from deep_image_blending.scene import compose_scene
 
-    for name in ("source_file", "target_file"):
-        if getattr(given, name) is None:
-            raise InputError(f"--{name.replace('_', '-')} is missing; give the picture's path")
+    _require_pictures(given)
     limit = {} if given.max_pixels is None else {"max_pixels": given.max_pixels}
     mask = None if given.mask_file is None else load_mask(given.mask_file, **limit)
     source, target = load_picture(given.source_file, **limit), load_picture(given.target_file, **limit)

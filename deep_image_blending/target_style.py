@@ -17,7 +17,10 @@ TILE = 512
 """Side of the parts, in pixels, that a target is looked at by."""
 
 MOST_GAIN = 1.5
+"""How far recolouring stretches an axis of colour, or shrinks it."""
+
 STROKE = 6.0
+"""Standard deviation, in pixels, of the blur that fine texture is told from."""
 
 
 def tiles(size: tuple[int, int], tile: int) -> Iterator[Box]:

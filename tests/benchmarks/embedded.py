@@ -128,7 +128,7 @@ def main() -> None:
         if given.only not in (None, name):
             continue
         judges = [judge(scene, given.weights, share) for share in ((palette, 1.0) if palette < 1 else (1.0,))]
-        objective, window, start = judges[0]
+        _, window, start = judges[0]
         rows_of = slice(window.top, window.top + window.mask.shape[0])
         columns_of = slice(window.left, window.left + window.mask.shape[1])
         pictures, seconds = {"start": start}, {}
@@ -136,12 +136,12 @@ def main() -> None:
             options = options_for(backbone, given.steps, given.style, given.preset)
             picture, seconds[backbone] = blended(scene, options, weights)
             pictures[backbone] = picture[rows_of, columns_of]
-        found = {key: terms(objective, picture) for key, picture in pictures.items()}
-        shares = []
-        for judging, _, _ in judges:
-            styles = {key: terms(judging, picture)["style"] for key, picture in pictures.items()}
-            shares += [f"{styles['start']:.3f}"]
-            shares += [f"{100 * styles[key] / styles['start']:.1f}%" for key in ("vgg19", "embedded")]
+        judged = [{key: terms(judging, picture) for key, picture in pictures.items()} for judging, _, _ in judges]
+        found, shares = judged[0], []
+        for values in judged:
+            base = values["start"]["style"]
+            shares += [f"{base:.3f}"]
+            shares += [f"{100 * values[key]['style'] / base:.1f}%" for key in ("vgg19", "embedded")]
         table.add_row(
             name,
             *shares,
