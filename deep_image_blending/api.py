@@ -13,14 +13,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from deep_image_blending import passes, pipeline
-from deep_image_blending.backbones import Backbone
-from deep_image_blending.config import Options, PassName, PassOptions, Placement, Weights, preset
-from deep_image_blending.download import fetch
-from deep_image_blending.engine import Observer
+from deep_image_blending import passes
 from deep_image_blending.errors import InputError, suggestion
-from deep_image_blending.images import Picture, load_mask, load_picture
-from deep_image_blending.scene import Float, Scene, as_float
+from deep_image_blending.networks.backbones import Backbone
+from deep_image_blending.networks.download import fetch
+from deep_image_blending.options.options import Options, PassName, PassOptions, Weights, preset
+from deep_image_blending.pictures.images import Picture, load_mask, load_picture
+from deep_image_blending.pictures.placement import Placement
+from deep_image_blending.pictures.scene import Float, Scene, as_float
+from deep_image_blending.runs import execution as pipeline
+from deep_image_blending.solve.loop import Observer
 
 Pictured = str | PathLike[str] | Image.Image | npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -133,11 +135,11 @@ def evaluate(
     placement: Placement | None = None,
     backbone: str | None = "embedded",
 ) -> dict[str, float]:
-    """Quality measures of a finished blend, by name; see `deep_image_blending.metrics`.
+    """Quality measures of a finished blend, by name; see `deep_image_blending.measures.measures`.
 
     backbone: whose features measure style and content; None leaves these two out.
     """
-    from deep_image_blending.metrics import evaluate_scene
+    from deep_image_blending.measures.measures import evaluate_scene
 
     scene = pipeline.scene_of(_inputs(source, mask, target), _placed(placement), lambda _: None)
     return evaluate_scene(scene, load_picture(picture).pixels, backbone=backbone)

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from deep_image_blending import blend, poisson_blend
-from deep_image_blending.cli import run_command
-from deep_image_blending.demo import Demo, demos
+from deep_image_blending.cli.app import run_command
+from deep_image_blending.pictures.demo import Demo, demos
 
 HERE = Path(__file__).parent
 CELL = 300

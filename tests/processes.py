@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from deep_image_blending.cli import main
+from deep_image_blending.cli.app import main
 from tests.conftest import Case
 
 STEPS = 8
@@ -32,7 +32,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 
 LOADED_LATE = (
-    *("deep_image_blending.api", "deep_image_blending.passes", "deep_image_blending.progress", "imagecodecs"),
+    *("deep_image_blending.api", "deep_image_blending.passes", "deep_image_blending.cli.progress", "imagecodecs"),
     *(
         "PIL.BmpImagePlugin",
         "PIL.GifImagePlugin",
@@ -188,7 +188,7 @@ class FolderAt:
     folder: Path
 
     def __call__(self) -> None:
-        _at_call("pipeline", "Recorder.__call__", self.number, self._change)
+        _at_call("runs.execution", "Recorder.__call__", self.number, self._change)
 
     def _change(self) -> None:
         if self.done == "removed":
@@ -211,8 +211,7 @@ def _child(arguments: list[str], out: Connection, err: Connection, suffering: Su
     import torch
 
     import deep_image_blending.api
-    import deep_image_blending.passes
-    import deep_image_blending.progress  # noqa: F401
+    import deep_image_blending.cli.progress  # noqa: F401
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 import deep_image_blending as dib
-from deep_image_blending.config import Placement
 from deep_image_blending.errors import InputError
-
-from .conftest import Case, disc_mask, smooth_picture
+from deep_image_blending.pictures.placement import Placement
+from tests.conftest import Case, disc_mask, smooth_picture
 
 SOURCE, MASK, TARGET = smooth_picture(1, 24, 28), disc_mask(24, 28), smooth_picture(2, 48, 56)
 FAST = {"backbone": "random", "steps": 4}

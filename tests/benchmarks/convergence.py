@@ -28,14 +28,16 @@ from rich.table import Table
 from torch import Tensor
 
 from deep_image_blending import losses
-from deep_image_blending.backbones import load_backbone, read_state_dict
-from deep_image_blending.demo import demo_named
-from deep_image_blending.engine import Evaluation, LoopState, minimise
-from deep_image_blending.features import Network, RegionFeatures
-from deep_image_blending.lbfgs import LBFGS
-from deep_image_blending.objective import Pixels, bounding_box
-from deep_image_blending.poisson import solve_poisson
-from deep_image_blending.sobolev import sobolev_preconditioner
+from deep_image_blending.networks.backbones import load_backbone, read_state_dict
+from deep_image_blending.networks.network import Network
+from deep_image_blending.networks.region import RegionFeatures
+from deep_image_blending.objectives.regions import bounding_box
+from deep_image_blending.pictures.demo import demo_named
+from deep_image_blending.solve.lbfgs import LBFGS
+from deep_image_blending.solve.loop import Evaluation, LoopState, minimise
+from deep_image_blending.solve.pixels import Pixels
+from deep_image_blending.solve.poisson import solve_poisson
+from deep_image_blending.solve.preconditioner import sobolev_preconditioner
 
 from .. import published
 from .speed import widened

@@ -20,13 +20,15 @@ from PIL import Image, ImageDraw, ImageOps
 from rich.console import Console
 from rich.table import Table
 
-from deep_image_blending import config, passes
-from deep_image_blending.backbones import load_backbone
-from deep_image_blending.config import Placement, Weights
-from deep_image_blending.demo import Demo, demos
-from deep_image_blending.images import compose_like, load_mask, load_picture
-from deep_image_blending.objective import NormalisedObjective
-from deep_image_blending.scene import Float, Scene, Window, as_float, compose_scene
+from deep_image_blending import passes
+from deep_image_blending.networks.backbones import load_backbone
+from deep_image_blending.objectives.natural import NormalisedObjective
+from deep_image_blending.options import options as config
+from deep_image_blending.options.options import Weights
+from deep_image_blending.pictures.demo import Demo, demos
+from deep_image_blending.pictures.images import compose_like, load_mask, load_picture
+from deep_image_blending.pictures.placement import Placement
+from deep_image_blending.pictures.scene import Float, Scene, Window, as_float, compose_scene
 
 CPU = torch.device("cpu")
 KNOWN = {"balloons": Placement(320, 512, 160, 256), "horse": Placement(300, 512, 350, 300)}

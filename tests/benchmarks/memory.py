@@ -56,10 +56,12 @@ def planned(case: dict[str, Any]) -> dict[str, Any]:
     """In a process of its own: estimate, then run both passes in memory, and tell the peak."""
     import torch
 
-    from deep_image_blending import config, passes, plan
-    from deep_image_blending.backbones import load_backbone
-    from deep_image_blending.images import load_picture
-    from deep_image_blending.scene import compose_scene
+    from deep_image_blending import passes
+    from deep_image_blending.networks.backbones import load_backbone
+    from deep_image_blending.options import options as config
+    from deep_image_blending.pictures.images import load_picture
+    from deep_image_blending.pictures.scene import compose_scene
+    from deep_image_blending.runs import plan
 
     torch.set_num_threads(case["threads"])
     base = config.preset("natural")

@@ -34,8 +34,8 @@ from rich.table import Table
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from deep_image_blending.demo import DEFAULT, demos
-from deep_image_blending.poisson import (
+from deep_image_blending.pictures.demo import DEFAULT, demos
+from deep_image_blending.solve.poisson import (
     edge_stopping_membrane,
     guidance_laplacian,
     mixed_laplacian,

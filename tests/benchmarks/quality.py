@@ -36,15 +36,18 @@ from rich.table import Table
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
-from deep_image_blending import config, passes, pipeline
-from deep_image_blending.backbones import load_backbone
-from deep_image_blending.compare import contact_sheet, with_margin
-from deep_image_blending.config import Options, Placement
-from deep_image_blending.demo import demos
-from deep_image_blending.images import compose_like, load_picture
-from deep_image_blending.metrics import MEASURES, evaluate_scene
-from deep_image_blending.poisson import guidance_laplacian, mixed_laplacian, solve_poisson
-from deep_image_blending.scene import Scene, as_float, compose_scene
+from deep_image_blending import passes
+from deep_image_blending.measures.measures import MEASURES, evaluate_scene
+from deep_image_blending.networks.backbones import load_backbone
+from deep_image_blending.options import options as config
+from deep_image_blending.options.options import Options
+from deep_image_blending.pictures.demo import demos
+from deep_image_blending.pictures.images import compose_like, load_picture
+from deep_image_blending.pictures.placement import Placement
+from deep_image_blending.pictures.scene import Scene, as_float, compose_scene
+from deep_image_blending.runs import execution as pipeline
+from deep_image_blending.solve.poisson import guidance_laplacian, mixed_laplacian, solve_poisson
+from deep_image_blending.views.contact_sheet import contact_sheet, with_margin
 
 Image3 = npt.NDArray[np.float64]
 """(H, W, 3), 0..1."""

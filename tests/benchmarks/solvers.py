@@ -25,10 +25,11 @@ from rich.table import Table
 from scipy.optimize import minimize
 from torch import Tensor
 
-from deep_image_blending import config, passes
-from deep_image_blending.demo import demo_named
-from deep_image_blending.lbfgs import LBFGS
-from deep_image_blending.objective import NormalisedObjective
+from deep_image_blending import passes
+from deep_image_blending.objectives.natural import NormalisedObjective
+from deep_image_blending.options import options as config
+from deep_image_blending.pictures.demo import demo_named
+from deep_image_blending.solve.lbfgs import LBFGS
 
 from .embedded import problem, scene_of
 

@@ -24,12 +24,15 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from deep_image_blending import config, passes
-from deep_image_blending.backbones import load_backbone, read_state_dict, with_normalisation
-from deep_image_blending.demo import demo_named
-from deep_image_blending.features import IMAGENET, Box, Network, RegionFeatures, whole
-from deep_image_blending.images import load_mask, load_picture
-from deep_image_blending.scene import compose_scene
+from deep_image_blending import passes
+from deep_image_blending.networks.backbones import load_backbone, read_state_dict, with_normalisation
+from deep_image_blending.networks.box import Box, whole
+from deep_image_blending.networks.network import IMAGENET, Network
+from deep_image_blending.networks.region import RegionFeatures
+from deep_image_blending.options import options as config
+from deep_image_blending.pictures.demo import demo_named
+from deep_image_blending.pictures.images import load_mask, load_picture
+from deep_image_blending.pictures.scene import compose_scene
 
 from .. import published
 
@@ -152,7 +155,7 @@ def _untrained_vgg16() -> Network:
     """VGG-16's shapes: its speed does not depend on its weights."""
     import torchvision
 
-    from deep_image_blending import backbones
+    from deep_image_blending.networks import backbones
 
     features = torchvision.models.vgg16(weights=None).features.state_dict()
     names = backbones._vgg_names("vgg16")

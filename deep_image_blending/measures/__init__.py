@@ -1,0 +1,1 @@
+"""Quality without ground truth, of finished pictures."""

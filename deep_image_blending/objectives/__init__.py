@@ -1,0 +1,1 @@
+"""Weighted sums of losses, as functions of the optimised pixels alone."""

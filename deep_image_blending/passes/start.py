@@ -1,0 +1,97 @@
+"""What a pass starts from: membrane, Poisson solution, noise, grain."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+
+from deep_image_blending.errors import InputError
+from deep_image_blending.objectives.target_style import (
+    STROKE,
+    fine_texture,
+)
+from deep_image_blending.options.options import Options, PassOptions
+from deep_image_blending.passes.prepared import Prepared
+from deep_image_blending.pictures.scene import Float, Window
+from deep_image_blending.pictures.tensors import image_tensor
+from deep_image_blending.solve.poisson import edge_stopping_membrane, guidance_laplacian, solve_poisson
+
+SAME_SCENE = 0.7
+"""`Scene.agreement` from which on the surroundings count as the same scene's."""
+
+
+def first_start(window: Window, options: Options, init_picture: Float | None, prepared: Prepared) -> Float:
+    """The pixels (h, w, 3) that the first pass starts from."""
+    if options.init == "noise":
+        generator = torch.Generator().manual_seed(options.seed)
+        noise = torch.randn(3, *window.mask.shape, generator=generator)
+        return noise.permute(1, 2, 0).numpy()
+    if options.init == "paste":
+        return window.source
+    if options.init == "poisson":
+        key = ("poisson", window.mask.shape, digest(window.source))
+        started: Float = prepared.once(key, lambda: poisson_start(window))
+        return started
+    if init_picture is None:
+        raise InputError(f"--init {options.init!r} is neither noise, paste nor poisson, and no image was given")
+    return init_picture[window_rows(window), window_columns(window)]
+
+
+def membrane_for(agreement: float) -> Literal["full", "edges"]:
+    """`full` where source and target show the same scene around the object, so that its offset is the light's."""
+    return "full" if agreement >= SAME_SCENE else "edges"
+
+
+def harmonised(window: Window, membrane: Literal["full", "edges"]) -> Float:
+    """The source (h, w, 3) made to meet the target: what the first pass takes its guidance and its content from.
+
+    `full`: the source itself, whose gradients alone count, as in Poisson cloning. `edges`: with a membrane that
+    stops at the object's contour, so that the object keeps its own colour.
+    """
+    if membrane == "full":
+        return window.source
+    # Outside the mask it is the target, and the smoothing of the source that finds its edges reaches four pixels.
+    result, part = window.target.copy(), window.around_mask(8)
+    known = np.zeros(window.mask.shape, np.bool_)
+    known[window.shown] = True
+    added = edge_stopping_membrane(
+        window.source[part], window.target[part], window.mask[part] > 0, known=known[part]
+    )
+    result[part] = (window.source[part] + added).clip(0, 255)
+    return result
+
+
+def poisson_start(window: Window) -> Float:
+    """Pérez et al., 2003: the source's Laplacian inside the mask, the target around it; (h, w, 3), 0..255."""
+    result, part = window.target.copy(), window.around_mask(2)
+    laplacian = guidance_laplacian(window.source[part])
+    result[part] = solve_poisson(window.target[part], laplacian, window.mask[part] > 0).clip(0, 255)
+    return result
+
+
+def digest(picture: Float) -> str:
+    return hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest()
+
+
+def grained(begun: Float, window: Window, options: PassOptions) -> Float:
+    """What a level starts from, with the target's fine texture on the object's pixels."""
+    if not options.grain or options.region == "canvas":
+        return begun
+    # The texture looks three standard deviations far.
+    result, part = begun.copy(), window.around_mask(math.ceil(3 * STROKE))
+    texture = fine_texture(image_tensor(window.target[part], torch.device("cpu")))
+    inside = (window.mask[part] > 0)[..., None]
+    result[part] = (begun[part] + options.grain * inside * texture[0].permute(1, 2, 0).numpy()).clip(0, 255)
+    return result
+
+
+def window_rows(window: Window) -> slice:
+    return slice(window.top, window.top + window.mask.shape[0])
+
+
+def window_columns(window: Window) -> slice:
+    return slice(window.left, window.left + window.mask.shape[1])

@@ -1,0 +1,325 @@
+"""Source, mask and target placed on one canvas, and the windows of it that a pass computes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import ndimage
+
+from deep_image_blending.errors import InputError
+from deep_image_blending.pictures.images import Picture, Pixels, compose_like
+from deep_image_blending.pictures.placement import Placement
+
+Float = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A cut-out of the scene, everything at the same size; all arrays float32.
+
+    source (h, w, 3) and target (h, w, 3) in 0..255, mask (h, w) in 0..1. top, left: where it lies on the canvas;
+    canvas: that canvas's (rows, columns). At a coarser `scale` all of these are divided by it. shown: rows and
+    columns that the source's own frame covers; beyond it the source goes on with the colour of its edge.
+    """
+
+    source: Float
+    mask: Float
+    target: Float
+    top: int
+    left: int
+    canvas: tuple[int, int]
+    scale: int = 1
+    shown: tuple[slice, slice] = (slice(None), slice(None))
+
+    def around_mask(self, margin: int) -> tuple[slice, slice]:
+        """Rows and columns that hold the mask's pixels above 0 with `margin` around them."""
+        bounds = []
+        for axis in (1, 0):
+            found = np.flatnonzero((self.mask > 0).any(axis))
+            bounds.append(slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin))
+        return bounds[0], bounds[1]
+
+    def cut_to_mask(self) -> Window:
+        """A copy of the part that holds the mask's pixels above 0."""
+        part = self.around_mask(0)
+        return Window(
+            self.source[part].copy(),
+            self.mask[part].copy(),
+            self.target[part].copy(),
+            self.top + part[0].start,
+            self.left + part[1].start,
+            self.canvas,
+            self.scale,
+        )
+
+    def coarser(self, factor: int) -> Window:
+        """The same window with `factor`×`factor` pixels averaged into one; a partial last row or column is cut."""
+        if factor == 1:
+            return self
+        return Window(
+            averaged(self.source, factor),
+            averaged(self.mask[..., None], factor)[..., 0],
+            averaged(self.target, factor),
+            self.top // factor,
+            self.left // factor,
+            (self.canvas[0] // factor, self.canvas[1] // factor),
+            self.scale * factor,
+        )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An object placed on a canvas.
+
+    target: the canvas, at its final size. source (h, w, 3) float32 0..255 and mask (h, w) float32 0..1 at the
+    object's final size; top, left: where their corner lies on the canvas (may be off it).
+    """
+
+    target: Picture
+    source: Float
+    mask: Float
+    top: int
+    left: int
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Rows and columns of the canvas."""
+        return self.target.pixels.shape[0], self.target.pixels.shape[1]
+
+    def region(self) -> tuple[int, int, int, int]:
+        """Bounding box (top, left, bottom, right) on the canvas of the pixels whose mask is above 0."""
+        mask, top, left = self.canvas_mask_crop()
+        rows, columns = np.nonzero(mask > 0)
+        return (
+            top + int(rows.min()),
+            left + int(columns.min()),
+            top + int(rows.max()) + 1,
+            left + int(columns.max()) + 1,
+        )
+
+    def canvas_mask_crop(self) -> tuple[Float, int, int]:
+        """The part of the mask that lies on the canvas, and where."""
+        height, width = self.canvas
+        top, left = max(0, self.top), max(0, self.left)
+        bottom = min(height, self.top + self.mask.shape[0])
+        right = min(width, self.left + self.mask.shape[1])
+        rows = slice(top - self.top, max(top, bottom) - self.top)
+        columns = slice(left - self.left, max(left, right) - self.left)
+        return self.mask[rows, columns], top, left
+
+    def window_box(self, margin: int | None, align: int = 1) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) of the window with that margin."""
+        height, width = self.canvas
+        if margin is None:
+            return 0, 0, height, width
+        top, left, bottom, right = self.region()
+        return (
+            max(0, top - margin) // align * align,
+            max(0, left - margin) // align * align,
+            min(height, -(-(bottom + margin) // align) * align),
+            min(width, -(-(right + margin) // align) * align),
+        )
+
+    def window(self, margin: int | None, align: int = 1) -> Window:
+        """The region with `margin` pixels around it (None: the whole canvas), its corner a multiple of `align`."""
+        box = self.window_box(margin, align)
+        top, left, bottom, right = box
+        # Around its own frame the source goes on with the colour of its edge: no edge arises where it ends.
+        rows = np.clip(np.arange(top, bottom) - self.top, 0, self.source.shape[0] - 1)
+        columns = np.clip(np.arange(left, right) - self.left, 0, self.source.shape[1] - 1)
+        source = self.source[np.ix_(rows, columns)]
+        target = as_float(self.target.pixels[top:bottom, left:right])
+        shown = (
+            slice(max(0, self.top - top), max(0, self.top + self.source.shape[0] - top)),
+            slice(max(0, self.left - left), max(0, self.left + self.source.shape[1] - left)),
+        )
+        return Window(source, self.mask_in(box), target, top, left, self.canvas, shown=shown)
+
+    def mask_in(self, box: tuple[int, int, int, int]) -> Float:
+        """The mask on a box (top, left, bottom, right) of the canvas, (h, w)."""
+        top, left, bottom, right = box
+        mask = np.zeros((bottom - top, right - left), np.float32)
+        part, part_top, part_left = self.canvas_mask_crop()
+        r0, c0 = max(top, part_top), max(left, part_left)
+        r1, c1 = min(bottom, part_top + part.shape[0]), min(right, part_left + part.shape[1])
+        if r1 > r0 and c1 > c0:
+            mask[r0 - top : r1 - top, c0 - left : c1 - left] = part[
+                r0 - part_top : r1 - part_top, c0 - part_left : c1 - part_left
+            ]
+        return mask
+
+    def agreement(self, width: int = 4) -> float:
+        """How well the source's surroundings explain the target's, -inf..1: the same scene near 1, another near 0.
+
+        R² of the least-squares fit `T ≈ a S + b`, a ≥ 0 per channel, over the pixels up to `width` outside the
+        mask that both have; 0 where there are fewer than 32.
+        """
+        mask, top, left = self.canvas_mask_crop()
+        ring = ndimage.binary_dilation(mask > 0, np.ones((3, 3), np.bool_), width) & (mask == 0)
+        if np.count_nonzero(ring) < 32:
+            return 0.0
+        rows, columns = slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
+        own = slice(top - self.top, top - self.top + mask.shape[0])
+        across = slice(left - self.left, left - self.left + mask.shape[1])
+        source = self.source[own, across][ring].astype(np.float64)
+        target = as_float(self.target.pixels[rows, columns])[ring].astype(np.float64)
+        source -= source.mean(0)
+        target -= target.mean(0)
+        gain = ((source * target).sum(0) / np.maximum((source**2).sum(0), 1e-9)).clip(0)
+        return float(1 - ((target - gain * source) ** 2).sum() / max(float((target**2).sum()), 1e-9))
+
+    def pasted(self) -> tuple[Window, Float]:
+        """Plain cut-and-paste: the window that it changes, and its pixels (h, w, 3) float32 0..255."""
+        window = self.window(0)
+        return window, window.target + (window.source - window.target) * window.mask[..., None]
+
+    def paste(self) -> tuple[Float, npt.NDArray[np.bool_]]:
+        """The same on the whole canvas: (H, W, 3) float32 0..255, and where it differs from the target."""
+        return self.on_canvas(*self.pasted())
+
+    def source_canvas(self) -> Float:
+        """The source on the whole canvas, (H, W, 3) float32 0..255."""
+        return self.window(None).source
+
+    def on_canvas(self, window: Window, blend: Float) -> tuple[Float, npt.NDArray[np.bool_]]:
+        """A blended window put back on the canvas: (H, W, 3) float32 0..255, and the pixels it may change."""
+        result = as_float(self.target.pixels)
+        changed = np.zeros(self.canvas, np.bool_)
+        rows = slice(window.top, window.top + blend.shape[0])
+        columns = slice(window.left, window.left + blend.shape[1])
+        result[rows, columns] = blend
+        changed[rows, columns] = window.mask > 0
+        return result, changed
+
+    def composed(self, window: Window, blend: Float) -> Pixels:
+        """The canvas with a blended window, (H, W, 3) as a file has it: the target's own pixels where unmasked."""
+        return compose_like(self.target, blend, window.mask > 0, window.top, window.left)
+
+
+def as_float(pixels: npt.NDArray[Any]) -> Float:
+    """Pixels of either depth as float32 in 0..255 (exactly invertible)."""
+    values = pixels.astype(np.float32)
+    return np.divide(values, np.float32(257), out=values) if pixels.dtype == np.uint16 else values
+
+
+def averaged(image: Float, factor: int) -> Float:
+    """Means of `factor`×`factor` blocks of (H, W, C); a partial last row or column of them is cut off."""
+    if factor == 1:
+        return image
+    rows, columns = image.shape[0] // factor, image.shape[1] // factor
+    cut = image[: rows * factor, : columns * factor]
+    return np.asarray(cut.reshape(rows, factor, columns, factor, -1).mean((1, 3), dtype=np.float32))
+
+
+def compose_scene(source: Picture, mask: Float | None, target: Picture, placement: Placement) -> Scene:
+    """Rescale and place. mask (h, w) in 0..1 of the source's size; None takes the source's alpha channel.
+
+    Raises InputError where the mask is missing, empty, of another size, or off the canvas.
+    """
+    if mask is None:
+        if source.alpha is None:
+            raise InputError(
+                f"'{source.path}' has no alpha channel, so it needs a mask; give one with --mask-file"
+            )
+        mask = source.alpha
+    height, width = source.pixels.shape[:2]
+    if mask.shape != (height, width):
+        if not placement.fit_mask:
+            raise InputError(
+                f"the mask is {mask.shape[1]}x{mask.shape[0]} but source '{source.path}' is {width}x{height}: "
+                "give them the same size, or pass --fit-mask to rescale the mask"
+            )
+        mask = _resized_plane(mask, (height, width)).clip(0, 1)
+    if not (mask > 0).any():
+        raise InputError(f"the mask of '{source.path}' is empty: no pixel is above black; paint the object white")
+    if placement.ts is not None:
+        target = _resized_picture(target, _goal(target.pixels.shape, placement.ts, placement.square))
+    pixels, mask = as_float(source.pixels), mask.astype(np.float32)
+    if placement.ss is not None:
+        goal = _goal(source.pixels.shape, placement.ss, placement.square)
+        pixels = as_float(_resized_picture(source, goal).pixels)
+        mask = _resized_mask(mask, goal, placement.square)
+    if placement.square:
+        mask = (mask > 0).astype(np.float32)
+    mask = _edited(mask, placement.grow, placement.feather)
+    if not (mask > 0).any():
+        raise InputError(f"the mask of '{source.path}' is empty after rescaling, growing and feathering")
+    rows, columns = target.pixels.shape[:2]
+    x = rows / 2 if placement.x is None else placement.x
+    y = columns / 2 if placement.y is None else placement.y
+    top, left = math.floor(x - pixels.shape[0] / 2), math.floor(y - pixels.shape[1] / 2)
+    scene = Scene(target, pixels, mask, top, left)
+    if not (scene.canvas_mask_crop()[0] > 0).any():
+        raise InputError(
+            f"the object lies wholly off the canvas: '{target.path}' is {columns}x{rows}, and the object's centre "
+            f"is at x (vertical) {x:g}, y (horizontal) {y:g}; choose x in 0..{rows} and y in 0..{columns}"
+        )
+    return scene
+
+
+def looks_inverted(mask: Float) -> bool:
+    """Whether the mask's border is mostly white and its middle darker: the object painted black, perhaps."""
+    border = np.concatenate((mask[0], mask[-1], mask[:, 0], mask[:, -1]))
+    return bool(border.mean() > 0.9 and mask.mean() < border.mean() - 0.02)
+
+
+def _goal(shape: tuple[int, ...], longer: int, square: bool) -> tuple[int, int]:
+    if square:
+        return longer, longer
+    scale = longer / max(shape[0], shape[1])
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def _resized_picture(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Pillow's default (bicubic) resampling of a picture to (rows, columns), in its own depth."""
+    pixels = _resized(picture.pixels, size)
+    native = pixels if picture.native is picture.pixels else _resized(picture.native, size)
+    return dataclasses.replace(picture, pixels=pixels, native=native)
+
+
+def _resized(pixels: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
+    if pixels.shape[:2] == size:
+        return pixels
+    if pixels.dtype == np.uint8:
+        return np.asarray(Image.fromarray(pixels).resize((size[1], size[0])))
+    planes = [_resized_plane(pixels[..., i], size) for i in range(pixels.shape[2])]
+    return np.asarray(np.rint(np.stack(planes, -1).clip(0, 65535)), np.uint16)
+
+
+def _resized_plane(plane: npt.NDArray[Any], size: tuple[int, int]) -> Float:
+    image = Image.fromarray(plane.astype(np.float32), mode=None)
+    return np.asarray(image.resize((size[1], size[0])), np.float32)
+
+
+def _resized_mask(mask: Float, size: tuple[int, int], square: bool) -> Float:
+    if square:
+        # The published program resamples the mask as an 8-bit picture.
+        image = Image.fromarray(np.rint(mask * 255).astype(np.uint8))
+        return np.asarray(image.resize((size[1], size[0])), np.float32) / np.float32(255)
+    resized = _resized_plane(mask, size).clip(0, 1)
+    # Bicubic ringing leaves traces far from the edge; below half a grey level there is no mask.
+    resized[resized < 0.5 / 255] = 0
+    return resized
+
+
+def _edited(mask: Float, grow: int, feather: float) -> Float:
+    if grow > 0:
+        mask = ndimage.grey_dilation(mask, footprint=_disc(grow)).astype(np.float32)
+    elif grow < 0:
+        mask = ndimage.grey_erosion(mask, footprint=_disc(-grow), mode="nearest").astype(np.float32)
+    if feather > 0:
+        # The edge fades inwards, so that feathering never takes in pixels that the mask left out.
+        distance = ndimage.distance_transform_edt(np.pad(mask > 0, 1))[1:-1, 1:-1]
+        mask = (mask * np.clip(distance / (feather + 1), 0, 1)).astype(np.float32)
+    return mask
+
+
+def _disc(radius: int) -> npt.NDArray[np.bool_]:
+    offsets = np.arange(-radius, radius + 1)
+    return (offsets[:, None] ** 2 + offsets[None] ** 2) <= radius * radius

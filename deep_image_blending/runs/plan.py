@@ -1,0 +1,553 @@
+"""What a run will do and take, before it begins: sizes, evaluations, memory, time.
+
+Memory is counted from what a pass holds: the networks' layers on the very boxes that will be evaluated, the
+solver's history, the window's pictures. Time is multiply-adds over a rate that is measured on a small patch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from deep_image_blending.errors import InputError
+from deep_image_blending.networks.backbones import Backbone
+from deep_image_blending.networks.box import Box, whole
+from deep_image_blending.networks.network import Network
+from deep_image_blending.networks.region import RegionFeatures, changed_boxes
+from deep_image_blending.objectives.regions import clusters, region_boxes
+from deep_image_blending.objectives.target_style import TILE
+from deep_image_blending.options.options import Options, PassName, PassOptions
+from deep_image_blending.passes.levels import (
+    repaints_canvas,
+    schedule,
+    surroundings,
+    taps_of,
+    tile_of,
+    wanted_taps,
+)
+from deep_image_blending.pictures.scene import Float, Scene, averaged
+from deep_image_blending.runs import memory
+
+Way = Literal["full", "thrifty"]
+WAYS: tuple[Way, ...] = ("full", "thrifty")
+Wanted = Literal["auto", "full", "thrifty"]
+
+_FLOAT = 4
+_LIBRARIES = 96 * 2**20
+"""What convolution libraries and the allocator keep besides the tensors, on the host."""
+_CUDA_LIBRARIES = 640 * 2**20
+"""A CUDA context and the workspaces of its libraries."""
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Bytes of memory that a pass adds to what the process holds. On the CPU all of it is the host's."""
+
+    host: int
+    device: int = 0
+
+    def most(self, other: Amount) -> Amount:
+        return Amount(max(self.host, other.host), max(self.device, other.device))
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """One resolution of a pass.
+
+    window: its (rows, columns) at this scale. boxes: how many are evaluated. pixels: optimised ones.
+    multiply_adds: of the convolutions of one evaluation, gradient included. once: of those before the first.
+    """
+
+    scale: int
+    window: tuple[int, int]
+    boxes: int
+    pixels: int
+    evaluations: int
+    multiply_adds: float
+    once: float
+    amount: Amount
+
+
+@dataclass(frozen=True)
+class PassPlan:
+    """One pass, its levels coarse to fine."""
+
+    name: PassName
+    backbone: str
+    weights: str
+    way: Way
+    levels: tuple[LevelPlan, ...]
+
+    @property
+    def evaluations(self) -> int:
+        return sum(level.evaluations for level in self.levels)
+
+    @property
+    def amount(self) -> Amount:
+        found = Amount(0)
+        for level in self.levels:
+            found = found.most(level.amount)
+        # On the host, the heap keeps what the level before gave back: measured, about all of it.
+        kept = sorted(level.amount.host for level in self.levels)[-2:-1]
+        return Amount(found.host + sum(kept), found.device)
+
+    @property
+    def multiply_adds(self) -> float:
+        return sum(level.evaluations * level.multiply_adds + level.once for level in self.levels)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it begins. held: bytes that the process holds already, the pictures and weights among them."""
+
+    canvas: tuple[int, int]
+    source: tuple[int, int]
+    region: tuple[int, int, int, int]
+    device: str
+    precision: str
+    way: Way
+    held: int
+    passes: tuple[PassPlan, ...]
+
+    @property
+    def peak(self) -> Amount:
+        """Bytes at the peak, those held already included."""
+        found = Amount(0)
+        for one in self.passes:
+            found = found.most(one.amount)
+        return Amount(self.held + found.host, found.device)
+
+
+def plan_run(
+    scene: Scene,
+    options: Options,
+    loaded: Mapping[PassName, Backbone],
+    passes: Sequence[PassName],
+    way: Way = "full",
+    held: int | None = None,
+) -> Plan:
+    """The plan of the passes, features evaluated all at once or the thrifty way."""
+    found = []
+    for name in passes:
+        backbone = loaded[name]
+        levels = _level_plans(scene, options, backbone.network, name, way)
+        found.append(PassPlan(name, backbone.network.name, backbone.source, way, levels))
+    return Plan(
+        scene.canvas,
+        (scene.mask.shape[0], scene.mask.shape[1]),
+        scene.region(),
+        options.device,
+        options.precision,
+        way,
+        memory.resident() if held is None else held,
+        tuple(found),
+    )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a run goes about its memory: its plan, what to say of it, and the memory at hand."""
+
+    plan: Plan
+    said: str | None
+    hand: Amount
+
+
+def decide(
+    scene: Scene,
+    options: Options,
+    loaded: Mapping[PassName, Backbone],
+    passes: Sequence[PassName],
+    *,
+    wanted: Wanted = "auto",
+    limit: int | None = None,
+) -> Decision:
+    """All at once where that fits, else the thrifty way. limit: bytes that the process may hold at its peak.
+
+    `full` and `thrifty` are taken as they are. Raises InputError, with a size that would fit, where nothing does.
+    """
+    held = memory.resident()
+    hand = at_hand(options.device, held, limit)
+    full = plan_run(scene, options, loaded, passes, "full", held)
+    if wanted != "thrifty" and _fits(full, hand):
+        return Decision(full, None, hand)
+    plan = full if wanted == "full" else plan_run(scene, options, loaded, passes, "thrifty", held)
+    if wanted != "full" and _fits(plan, hand):
+        tiled = "features are computed tile by tile, and twice: less memory, more time, the same result"
+        if wanted == "thrifty":
+            return Decision(plan, f"memory: {tiled}", hand)
+        return Decision(
+            plan,
+            f"memory: all at once would take about {shown(full)}, and {shown_bytes(hand)} are at hand; {tiled} "
+            f"(about {shown(plan)})",
+            hand,
+        )
+    remedy = fitting_size(scene, options, loaded, passes, hand, held, plan.way)
+    raise InputError(
+        f"not enough memory: the run would take about {shown(plan)}, and {shown_bytes(hand)} are at hand; {remedy}"
+    )
+
+
+def at_hand(device: str, held: int, limit: int | None) -> Amount:
+    """Bytes that the process may hold at its peak, on the host and on the device; a great number where unknown."""
+    boundless = 1 << 62
+    free = memory.host_available()
+    host = boundless if free is None else held + free
+    on_device = memory.device_available(device)
+    most = boundless if on_device is None else on_device
+    if limit is not None:
+        host, most = (min(host, limit), most) if on_device is None else (host, min(most, limit))
+    return Amount(host, most)
+
+
+def _fits(plan: Plan, hand: Amount) -> bool:
+    peak = plan.peak
+    return peak.host <= hand.host and peak.device <= hand.device
+
+
+def fitting_size(
+    scene: Scene,
+    options: Options,
+    loaded: Mapping[PassName, Backbone],
+    passes: Sequence[PassName],
+    hand: Amount,
+    held: int,
+    way: Way = "thrifty",
+) -> str:
+    """What to tell a user whose run does not fit: the largest sizes, source and target shrunk alike, that do."""
+    rows, columns = scene.canvas
+    own = max(scene.mask.shape)
+    scale = 1.0
+    while scale * own >= 16:
+        scale *= 0.9
+        ss, ts = max(1, int(own * scale)), max(1, int(max(rows, columns) * scale))
+        small = _scaled(scene, ss / own, ts / max(rows, columns))
+        if small is not None and _fits(plan_run(small, options, loaded, passes, way, held), hand):
+            return f"--ss {ss} --ts {ts} would fit"
+    return "free some memory: even a tiny picture would not fit"
+
+
+def smaller_size(scene: Scene, options: Options, loaded: Mapping[PassName, Backbone], name: PassName) -> str:
+    """What to tell a user whose pass ran out of memory although it had seemed to fit."""
+    held = memory.resident()
+    hand, took = (
+        at_hand(options.device, held, None),
+        plan_run(scene, options, loaded, (name,), "thrifty", held).peak,
+    )
+    less = Amount(held + (took.host - held) * 7 // 10, took.device * 7 // 10)
+    known = Amount(min(hand.host, less.host), min(hand.device, less.device))
+    if not took.device:
+        known = Amount(known.host, hand.device)
+    return fitting_size(scene, options, loaded, (name,), known, held)
+
+
+def _scaled(scene: Scene, of_source: float, of_target: float) -> Scene | None:
+    """The scene's geometry at another size, without its pictures; None where nothing of the object is left."""
+
+    def nearest(length: int, factor: float) -> tuple[int, np.ndarray]:
+        count = max(1, round(length * factor))
+        return count, np.minimum(np.arange(count) / factor, length - 1).astype(int)
+
+    rows, columns = (max(1, round(length * of_target)) for length in scene.canvas)
+    (_, of_rows), (_, of_columns) = (nearest(length, of_source) for length in scene.mask.shape)
+    mask = scene.mask[np.ix_(of_rows, of_columns)]
+    blank = np.broadcast_to(np.uint8(0), (rows, columns, 3))
+    small = Scene(
+        dataclasses.replace(scene.target, pixels=blank, native=blank),
+        np.broadcast_to(np.float32(0), (*mask.shape, 3)),
+        mask,
+        round(scene.top * of_target),
+        round(scene.left * of_target),
+    )
+    return small if (small.canvas_mask_crop()[0] > 0).any() else None
+
+
+def _level_plans(
+    scene: Scene, options: Options, network: Network, name: PassName, way: Way
+) -> tuple[LevelPlan, ...]:
+    own = options.of(name)
+    box = scene.window_box(*surroundings(scene, own, network))
+    mask = scene.mask_in(box)
+    if repaints_canvas(name, own):
+        mask = np.ones_like(mask)
+    found, done = [], 0
+    for scale, until in schedule(scene, own):
+        coarse = averaged(mask[..., None], scale)[..., 0]
+        found.append(_level_plan(scene, options, network, name, way, coarse, scale, until - done))
+        done = until
+    return tuple(found)
+
+
+def _level_plan(
+    scene: Scene,
+    options: Options,
+    network: Network,
+    name: PassName,
+    way: Way,
+    mask: Float,
+    scale: int,
+    evaluations: int,
+) -> LevelPlan:
+    own = options.of(name)
+    taps = wanted_taps(own)
+    size = (mask.shape[0], mask.shape[1])
+    published = own.objective == "published"
+    pixels = size[0] * size[1] if published else int((mask > 0).sum())
+    shortened = network.truncated(taps) if taps else None
+    tile = 0 if published else tile_of(network, way == "thrifty")
+    boxes: list[Box] = []
+    if shortened is not None and published:
+        boxes = [whole(size)]
+    elif shortened is not None:
+        align = max(shortened.strides().values())
+        found = clusters(torch.from_numpy(mask)[None, None], shortened.reach(), align)
+        boxes = [near for near, _ in region_boxes(shortened, found, tile)]
+    sizes = [] if shortened is None else [changed_boxes(shortened, shortened.sizes(size), box) for box in boxes]
+    works = [] if shortened is None else [_work(shortened, one) for one in sizes]
+    count = _counted(options, name, size, mask, pixels, network, shortened, sizes, evaluations, bool(tile))
+    factor = 3 if tile else 2
+    style = (3 if own.style_from == "similar" else 1) if own.weights.style else 0
+    area = scene.canvas[0] * scene.canvas[1] / scale**2 if own.style_from == "whole" else size[0] * size[1]
+    per_pixel = 0.0 if shortened is None else _work(shortened, _everything(shortened, (256, 256))) / 256**2
+    return LevelPlan(
+        scale,
+        size,
+        len(boxes),
+        pixels,
+        evaluations,
+        factor * sum(works),
+        style * per_pixel * area + 3 * sum(works),
+        count,
+    )
+
+
+def _everything(network: Network, size: tuple[int, int]) -> dict[str, Box]:
+    return {name: whole(one) for name, one in network.sizes(size).items()}
+
+
+def _channels(network: Network) -> dict[str, int]:
+    channels = {"image": 3}
+    for layer in network.layers:
+        weights = network.parameters.get(layer.output)
+        channels[layer.output] = channels[layer.inputs[0]] if weights is None else int(weights[0].shape[0])
+    return channels
+
+
+def _work(network: Network, boxes: Mapping[str, Box]) -> float:
+    """Multiply-adds of the convolutions of one forward evaluation."""
+    channels = _channels(network)
+    return float(
+        sum(
+            boxes[layer.output].area * channels[layer.output] * channels[layer.inputs[0]] * layer.kernel**2
+            for layer in network.layers
+            if layer.kind == "conv"
+        )
+    )
+
+
+def activations(
+    network: Network, boxes: Mapping[str, Box], taps: tuple[str, ...], content: str | None, element: int
+) -> int:
+    """Bytes at the peak of one box's evaluation with its gradient: what autograd keeps, and the largest gradients.
+
+    taps: those whose second moments are taken; content: the tap that is compared with a reference. A layer's
+    output is kept once, a maximum's places as 64-bit numbers. Losses keep weighted copies, in float32, which turn
+    into gradients of the same size.
+    """
+    channels = _channels(network)
+    kept, largest = 0, 0
+    for name, box in boxes.items():
+        numbers = channels[name] * box.area
+        kept += numbers * element
+        largest = max(largest, numbers)
+    for layer in network.layers:
+        if layer.kind == "max":
+            kept += 8 * channels[layer.output] * boxes[layer.output].area
+    copies = 1 if element == _FLOAT else 2
+    for tap in taps:
+        kept += copies * _FLOAT * channels[tap] * boxes[tap].area
+    if content is not None:
+        kept += (3 if content in network.heads else 1) * _FLOAT * channels[content] * boxes[content].area
+    # A convolution's gradient comes from its output's, through a reordered copy.
+    return kept + 3 * largest * _FLOAT
+
+
+def _counted(
+    options: Options,
+    name: PassName,
+    size: tuple[int, int],
+    mask: Float,
+    pixels: int,
+    network: Network,
+    shortened: Network | None,
+    sizes: Sequence[Mapping[str, Box]],
+    evaluations: int,
+    one_at_a_time: bool,
+) -> Amount:
+    own = options.of(name)
+    element = 2 if options.precision == "bf16" else _FLOAT
+    window = size[0] * size[1] * _FLOAT
+    rows, columns = np.flatnonzero((mask > 0).any(1)), np.flatnonzero((mask > 0).any(0))
+    frame = int((rows[-1] - rows[0] + 5) * (columns[-1] - columns[0] + 5)) * _FLOAT
+    vector = 3 * pixels * _FLOAT
+    # The history's rows take memory when they are first written to; on a graphics card at once.
+    pairs = own.history if options.device != "cpu" else min(own.history, evaluations)
+    solver = (2 * pairs + 7) * vector
+    style_taps, content_tap = taps_of(own)
+    style = style_taps if own.weights.style or own.weights.histogram else ()
+    content = content_tap if own.weights.content else None
+    evaluated = kept = setup = 0
+    if shortened is not None:
+        channels = _channels(shortened)
+        each = [activations(shortened, one, style, content, element) for one in sizes]
+        evaluated = max(each, default=0) if one_at_a_time else sum(each)
+        if content is not None:
+            kept = sum(channels[content] * one[content].area * element for one in sizes)
+        setup = _target_features(shortened, own, size, element)
+        # The surroundings of one region, layer by layer.
+        widest = max((channels[key] * box.area for one in sizes for key, box in one.items()), default=0)
+        setup = max(setup, 4 * widest * element)
+    # Pictures: source, mask and target of the window on all levels, and the start; the target's, the reference's
+    # and the start's tensors, and one that comes and goes.
+    pictures = int((7 * 4 / 3 + 3) * window)
+    tensors = 12 * window
+    colour = 40 * frame
+    # Four sine transforms, each on a line twice as long, in complex numbers.
+    sobolev = 3 * 14 * frame if own.cutoff else 0
+    # The Poisson start and the membrane: double precision, three channels, several fields.
+    host_setup = 3 * 2 * 12 * frame if name == "first_pass" else 0
+    on_device = tensors + kept + solver + max(evaluated + colour, sobolev, setup)
+    if options.device == "cpu":
+        return Amount(_LIBRARIES + pictures + max(host_setup, on_device))
+    return Amount(_LIBRARIES + pictures + host_setup, _CUDA_LIBRARIES + on_device)
+
+
+def _target_features(network: Network, own: PassOptions, size: tuple[int, int], element: int) -> int:
+    """Bytes while one tile of the target is looked at for its style."""
+    if not (own.weights.style or own.weights.histogram):
+        return 0
+    reach = network.reach()
+    tile = (min(size[0], TILE + 2 * reach), min(size[1], TILE + 2 * reach))
+    channels, taps = _channels(network), taps_of(own)[0]
+    areas = {name: channels[name] * box.area for name, box in _everything(network, tile).items()}
+    # Weighted copies of the taps, and the grid of features that similarity averages.
+    return int(sum(areas[tap] for tap in taps) * (element + 2 * _FLOAT) + 2 * max(areas.values()) * element)
+
+
+def measured_rate(network: Network, options: Options, taps: frozenset[str]) -> float:
+    """Multiply-adds a second of this network's convolutions, forward and gradient, on a patch of its input.
+
+    The patch is as large as makes it a fraction of a second's work, on a card more.
+    """
+    device = torch.device(options.device)
+    dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
+    network = network.truncated(taps).to(device, dtype)
+    per_pixel = _work(network, _everything(network, (64, 64))) / 64**2
+    side = int(min(512, max(48, math.sqrt((2e10 if device.type == "cuda" else 4e8) / max(per_pixel, 1)))))
+    patch = torch.zeros(1, 3, side, side, device=device)
+    evaluate = RegionFeatures(network, patch, whole((side, side)), taps)
+
+    def once() -> float:
+        began = time.perf_counter()
+        found = evaluate(patch.requires_grad_(True))
+        total = torch.stack([value.float().square().mean() for value in found.values()]).sum()
+        float(torch.autograd.grad(total, patch)[0].sum())
+        return time.perf_counter() - began
+
+    once()
+    return 2 * _work(network, _everything(network, (side, side))) / min(once(), once())
+
+
+def seconds_of(plan: Plan, options: Options, loaded: Mapping[PassName, Backbone]) -> dict[PassName, float]:
+    """Seconds that the passes will take, from the measured rate of their convolutions.
+
+    What is not a convolution takes about as long again on a small network, and is counted by the solver's traffic.
+    """
+    found = {}
+    for one in plan.passes:
+        own, network = options.of(one.name), loaded[one.name].network
+        taps = wanted_taps(own)
+        rate = measured_rate(network, options, taps) if taps else math.inf
+        traffic = sum(
+            level.evaluations * level.pixels * 3 * _FLOAT * (4 * own.history + 60) for level in one.levels
+        )
+        speed = 4e11 if options.device.startswith("cuda") else 4e9
+        found[one.name] = one.multiply_adds / rate + traffic / speed
+    return found
+
+
+def rows(decision: Decision, options: Options, loaded: Mapping[PassName, Backbone]) -> list[tuple[str, ...]]:
+    """The plan in words: what is said, then a column for each pass."""
+    plan = decision.plan
+    seconds = seconds_of(plan, options, loaded)
+
+    def every(text: str) -> tuple[str, ...]:
+        return (text, *("" for _ in plan.passes[1:]))
+
+    def each(label: str, of: Callable[[PassPlan], str]) -> tuple[str, ...]:
+        return (label, *(of(one) for one in plan.passes))
+
+    def size(height: int, width: int) -> str:
+        return f"{width}x{height}"
+
+    top, left, bottom, right = plan.region
+    fine = {one.name: one.levels[-1] for one in plan.passes}
+    return [
+        ("preset", *every(options.preset)),
+        ("canvas", *every(size(*plan.canvas))),
+        ("source", *every(size(*plan.source))),
+        ("object", *every(f"{size(bottom - top, right - left)} at row {top}, column {left}")),
+        each("start", lambda one: options.init if one.name == "first_pass" else "the first pass"),
+        each("backbone", lambda one: one.backbone),
+        each("weights", lambda one: one.weights),
+        each("device", lambda _: f"{plan.device}, {plan.precision}"),
+        each(
+            "window",
+            lambda one: f"{size(*fine[one.name].window)}, {fine[one.name].pixels / 1e6:.3g} megapixels optimised",
+        ),
+        each("evaluations, at most", lambda one: f"{one.evaluations}: {_by_level(one)}"),
+        each("features", lambda one: "all at once" if one.way == "full" else "tile by tile, twice (thrifty)"),
+        each("memory, about", lambda one: shown_amount(plan.held, one.amount, plan.device)),
+        each("time, about", lambda one: _duration(seconds[one.name])),
+        ("at hand", *every(shown_bytes(decision.hand))),
+    ]
+
+
+def _by_level(one: PassPlan) -> str:
+    return ", ".join(f"{level.evaluations} at 1:{level.scale}" for level in one.levels)
+
+
+def _duration(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def shown_amount(held: int, amount: Amount, device: str) -> str:
+    """The peak of a pass in words."""
+    host = _gib(held + amount.host)
+    return host if not amount.device else f"{_gib(amount.device)} on {device}, {host} beside it"
+
+
+def shown(plan: Plan) -> str:
+    """A plan's peak in words."""
+    return shown_amount(0, plan.peak, plan.device)
+
+
+def shown_bytes(hand: Amount) -> str:
+    """What is at hand, in words."""
+    return (
+        _gib(hand.host)
+        if hand.device >= 1 << 62
+        else f"{_gib(hand.device)} on the device, {_gib(hand.host)} beside it"
+    )
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:.2f} GiB" if count < 10 * GIB else f"{count / GIB:.0f} GiB"

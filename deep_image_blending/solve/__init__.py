@@ -1,0 +1,1 @@
+"""The optimisation loop, L-BFGS, its preconditioner, and the Poisson solver."""

@@ -1,0 +1,136 @@
+"""The one optimisation loop: it knows no losses, no pictures and no terminal."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from deep_image_blending.errors import RunError
+from deep_image_blending.solve.lbfgs import LBFGS
+
+
+class Minimisable(Protocol):
+    """What `minimise` needs of an objective."""
+
+    def terms(self, x: Tensor) -> dict[str, Tensor]:
+        """The weighted terms, 0-dim each, whose sum is minimised."""
+        ...
+
+
+class Diverged(RunError):
+    """The loss stays non-finite."""
+
+
+@dataclass
+class LoopState:
+    """Where a pass stands between two evaluations; with the solver's own state, all that a checkpoint saves.
+
+    level: index of the resolution. evaluation: evaluations made in the pass. seconds: spent on them.
+    recent: the lowest losses after each of the level's last evaluations. restarted: a non-finite loss was met.
+    first, last: weighted terms of the first and of the last evaluation at full resolution.
+    """
+
+    solver: LBFGS
+    level: int = 0
+    evaluation: int = 0
+    seconds: float = 0.0
+    recent: list[float] = field(default_factory=list)
+    restarted: bool = False
+    first: Mapping[str, float] = field(default_factory=dict)
+    last: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of the objective, as observers receive it.
+
+    index: 1 for the pass's first. budget: how many the pass may make. scale: pixels of the canvas to one here.
+    terms: weighted loss terms. point: the pixels that were evaluated. state: for checkpoints.
+    """
+
+    index: int
+    budget: int
+    scale: int
+    seconds: float
+    total: float
+    terms: Mapping[str, float]
+    point: Tensor
+    state: LoopState
+
+
+Observer = Callable[[Evaluation], None]
+
+SETTLED_OVER = 10
+"""Evaluations over which the decrease is compared with the tolerance."""
+
+
+def minimise(
+    objective: Minimisable,
+    state: LoopState,
+    *,
+    until: int,
+    budget: int,
+    tolerance: float = 0.0,
+    scale: int = 1,
+    observers: Sequence[Observer] = (),
+    clock: Callable[[], float] = time.perf_counter,
+) -> str:
+    """Evaluate until `until` evaluations are made, the solver ends, or the objective has settled; say which.
+
+    Returns `budget`, `settled`, `converged` or `stalled`. A loss that is not finite sends the solver back to its
+    best point once, with a tenth of its step. Raises Diverged when that does not help.
+    """
+    solver = state.solver
+    while state.evaluation < until:
+        began = clock()
+        point = solver.ask().detach().requires_grad_(True)
+        terms = objective.terms(point)
+        total = torch.stack(list(terms.values())).sum()
+        (gradient,) = torch.autograd.grad(total, point)
+        point = point.detach()
+        solver.tell(total.detach(), gradient)
+        # One transfer for all numbers that observers see.
+        values = torch.stack([*(term.detach() for term in terms.values()), total.detach()]).tolist()
+        state.evaluation += 1
+        state.seconds += clock() - began
+        if solver.status == "diverged":
+            if state.restarted or math.isinf(solver.best_loss):
+                raise Diverged(
+                    f"the loss was not finite at evaluation {state.evaluation} and a smaller step did not help; "
+                    "lower the weights, or choose another --init"
+                )
+            state.restarted = True
+            solver.restart(0.1 * (solver.lr if solver.line_search == "fixed" else solver.first_step))
+        state.recent = [*state.recent[-SETTLED_OVER:], solver.best_loss]
+        record = Evaluation(
+            index=state.evaluation,
+            budget=budget,
+            scale=scale,
+            seconds=state.seconds,
+            total=values[-1],
+            terms=dict(zip(terms, values, strict=False)),
+            point=point,
+            state=state,
+        )
+        if scale == 1:
+            state.first, state.last = state.first or record.terms, record.terms
+        for observer in observers:
+            observer(record)
+        if solver.status in ("converged", "stalled"):
+            return solver.status
+        if settled(state.recent, tolerance):
+            return "settled"
+    return "budget"
+
+
+def settled(recent: Sequence[float], tolerance: float) -> bool:
+    """Whether the lowest loss fell by less than `tolerance`, relatively, over the last evaluations."""
+    if tolerance <= 0 or len(recent) <= SETTLED_OVER:
+        return False
+    return recent[0] - recent[-1] <= tolerance * abs(recent[0])

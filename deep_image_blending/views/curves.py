@@ -1,0 +1,120 @@
+"""Loss curves: weighted terms over evaluations, on a logarithmic scale, one diagram a pass."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from deep_image_blending.options.options import TERMS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+Table = tuple[str, Sequence[Mapping[str, float]]]
+"""A pass's name and its loss table's rows."""
+
+COLOURS = {
+    "total": "#1f2328",
+    "gradient": "#1f77b4",
+    "style": "#d9480f",
+    "content": "#2b8a3e",
+    "histogram": "#9c36b5",
+    "tv": "#868e96",
+}
+PAPER = "#fafaf8"
+DECADES = 4
+"""Terms smaller than the largest total by more powers of ten than this fall off the diagram."""
+DPI = 100
+
+
+@dataclass(frozen=True)
+class CurveStrip:
+    """Loss curves as pixels (h, w, 3) uint8, and where an evaluation stands on them."""
+
+    pixels: npt.NDArray[np.uint8]
+    axes: Mapping[str, Axes]
+
+    def column(self, name: str, evaluation: float) -> int:
+        """The column of pixels of an evaluation in the pass's diagram."""
+        x, _ = self.axes[name].transData.transform((evaluation, 1.0))
+        return int(np.clip(round(x), 0, self.pixels.shape[1] - 1))
+
+    def row(self, name: str, value: float) -> int:
+        """The row of pixels of a loss in the pass's diagram."""
+        _, y = self.axes[name].transData.transform((1.0, value))
+        return int(np.clip(round(self.pixels.shape[0] - 1 - y), 0, self.pixels.shape[0] - 1))
+
+    def span(self, name: str) -> slice:
+        """The rows of pixels that the pass's diagram covers."""
+        box = self.axes[name].bbox
+        height = self.pixels.shape[0]
+        return slice(max(0, round(height - box.y1)), min(height, round(height - box.y0)))
+
+
+def curve_strip(tables: Sequence[Table], width: int, height: int) -> CurveStrip:
+    """The curves at exactly this size in pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = _figure(tables, (width / DPI, height / DPI), font=6.5)
+    figure.patch.set_facecolor(PAPER)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    rendered = canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(rendered)[..., :3].copy()
+    return CurveStrip(pixels, {name: axes for (name, _), axes in zip(tables, figure.axes, strict=True)})
+
+
+def curves_svg(tables: Sequence[Table]) -> str:
+    """The curves as an SVG element to stand inside HTML, which gives it its size."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    with mpl.rc_context({"svg.hashsalt": "losses", "svg.fonttype": "none"}):
+        figure = _figure(tables, (8.4, 2.9), font=9)
+        figure.patch.set_alpha(0)
+        text = io.StringIO()
+        figure.set_canvas(FigureCanvasSVG(figure))
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    svg = text.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    # Inside HTML the namespaces are known, and fixed sizes in points would not scale with the page.
+    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
+    return re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"([^>]*?) (?:width|height)="[^"]*"', r"\1\2", svg, count=1)
+
+
+def _figure(tables: Sequence[Table], size: tuple[float, float], font: float) -> Figure:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"font.size": font}):
+        figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+        for axes, (name, rows) in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables, strict=True):
+            highest = max(row["total"] for row in rows)
+            for term in ("total", *TERMS):
+                points = [(row["evaluation"], row[term]) for row in rows if row.get(term, 0) > 0]
+                if points:
+                    width = 1.8 if term == "total" else 1.2
+                    marker = "." if len(points) == 1 else None
+                    axes.plot(
+                        *zip(*points, strict=True), label=term, color=COLOURS[term], linewidth=width, marker=marker
+                    )
+            axes.set_yscale("log")
+            if highest > 0:
+                axes.set_ylim(bottom=max(axes.get_ylim()[0], highest * 10.0**-DECADES))
+            axes.set_title(name.replace("_", " "), loc="left", fontsize=font * 1.1)
+            axes.set_xlabel("evaluation")
+            axes.patch.set_alpha(0)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(color="#e4e2da", linewidth=0.7)
+        lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
+        named = {term: lines[term] for term in COLOURS if term in lines}
+        figure.legend(named.values(), named, loc="outside upper right", ncols=len(named), frameon=False)
+    return figure

@@ -1,0 +1,87 @@
+"""Help is grouped, has an example for every command, and misspelt words get the nearest right one."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import typer.main
+
+from deep_image_blending.cli.app import app, run_command
+from deep_image_blending.errors import InputError, suggestion
+from deep_image_blending.options.options import preset
+
+COMMANDS = [
+    *("run", "first-pass", "second-pass", "preview", "compare", "ablation", "evaluate", "report", "make-video"),
+    *("doctor", "presets"),
+]
+PANELS = {"Pictures", "Placement", "Method", "Losses", "Machine", "Run and output", "Sheet", "Video"}
+
+
+def test_every_command_is_listed_under_its_purpose(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for group in ("Blend", "Look", "Set up"):
+        assert f"─ {group} ─" in shown
+    assert all(re.search(rf"│ {name} ", shown) for name in COMMANDS)
+    assert set(typer.main.get_command(app).commands) == {*COMMANDS, "blend"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_an_example_and_every_option_in_a_group(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(rf"Examples?:\s+blend {name}", shown)
+    panels = re.split(r"╭─ ", shown)[1:]
+    for panel in panels:
+        title = panel.partition(" ─")[0]
+        options = set(re.findall(r"│ \*?\s*(--[a-z-]+)", panel))
+        assert title in PANELS | {"Options", "Arguments"}
+        assert title != "Options" or options == {"--help"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_name_options_that_are_there(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([name, "--help"]) == 0
+    before, _, _ = capsys.readouterr().out.partition("╭─")
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert set(re.findall(r"--[a-z-]+", before.partition("Example")[2])) <= known
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["run", "--stlye-weight", "2"], "did you mean '--style-weight'?"),
+        (["run", "--presett", "natural"], "did you mean '--preset'?"),
+        (["make-video", "x", "--layuot", "blend"], "did you mean '--layout'?"),
+        (["prevew"], "Did you mean 'preview'"),
+        (["run", "--preset", "natral"], "did you mean 'natural'?"),
+        (["run", "--preset", "WACV2020"], "did you mean 'wacv2020'?"),
+        (["run", "--backbone", "vgg9"], "did you mean 'vgg19'?"),
+        (["run", "--demo", "cofee"], "did you mean 'coffee'?"),
+        (["preview", "--demo", "rockett"], "did you mean 'rocket'?"),
+        (["run", "--style-from", "similr"], "did you mean 'similar'?"),
+        (["run", "--statistics", "grm"], "did you mean 'gram'?"),
+        (["run", "--membrane", "edge"], "did you mean 'edges'?"),
+        (["run", "--precision", "float23"], "did you mean 'float32'?"),
+        (["run", "--init", "posson"], "did you mean 'poisson'?"),
+        (["run", "--preset", "zzz"], "choose one of natural, painterly, wacv2020, resnet"),
+    ],
+)
+def test_misspelt_words_get_the_nearest_right_one(
+    arguments: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("blend: ")
+    assert meant in line
+
+
+def test_suggestions_are_one_word_or_all_there_is() -> None:
+    assert suggestion("vgg9", ("vgg16", "vgg19")) == "did you mean 'vgg19'?"
+    assert suggestion("zebra", ("vgg16", "vgg19")) == "choose one of vgg16, vgg19"
+    with pytest.raises(InputError, match="did you mean 'resnet'"):
+        preset("resnett")
