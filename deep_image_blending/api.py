@@ -1,9 +1,14 @@
-"""The Python API: paths, PIL images or arrays in, arrays out; nothing is printed."""
+"""The Python API: paths, PIL images or arrays in, arrays out; nothing is printed.
+
+Every option of the command line is a keyword of its name: `--style-weight` is `style_weight`. What the command line
+refuses is refused here, in the same words but for the flags' dashes.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -13,15 +18,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from deep_image_blending import passes
-from deep_image_blending.errors import InputError, suggestion
-from deep_image_blending.networks.backbones import Backbone
+from deep_image_blending.errors import BlendError
 from deep_image_blending.networks.download import fetch
-from deep_image_blending.options.options import Options, PassName, PassOptions, Weights, preset
-from deep_image_blending.pictures.images import Picture, load_mask, load_picture
+from deep_image_blending.options.pass_options import PASSES, PassName
+from deep_image_blending.options.resolve import placed
+from deep_image_blending.options.run_options import STARTS, Options
+from deep_image_blending.passes import PassResult, Phase, poisson_start
+from deep_image_blending.pictures.images import load_mask, load_picture
 from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.pictures.scene import Float, Scene, as_float
-from deep_image_blending.runs import execution as pipeline
+from deep_image_blending.pictures.scene import Float, Scene, as_float, compose_scene
+from deep_image_blending.runs.execution import Outcome, execute
+from deep_image_blending.runs.inputs import Inputs, SceneKind
+from deep_image_blending.runs.job import Hooks, Job, job_of_first_pass, new_job, resumed_job
 from deep_image_blending.solve.loop import Observer
 
 Pictured = str | PathLike[str] | Image.Image | npt.NDArray[Any]
@@ -40,7 +48,23 @@ class BlendResult:
     composite: Pixels
     options: Options
     decisions: tuple[str, ...]
-    passes: Mapping[str, passes.PassResult]
+    passes: Mapping[PassName, PassResult]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who watches a blend from Python, and may stop it.
+
+    observers: see every evaluation. phase: told what is computed before the evaluations. stop: asked after each
+    evaluation; where it says True, `Interrupted` is raised.
+    """
+
+    observers: tuple[Observer, ...] = ()
+    phase: Phase = lambda _: None
+    stop: Callable[[], bool] = lambda: False
+
+    def hooks(self) -> Hooks:
+        return Hooks(self.observers, self.phase, stop=self.stop, download=fetch)
 
 
 def blend(
@@ -49,31 +73,25 @@ def blend(
     target: Pictured,
     *,
     placement: Placement | None = None,
-    preset: str = "natural",
-    observers: tuple[Observer, ...] = (),
+    watch: Watch | None = None,
     **options: Any,
 ) -> BlendResult:
     """Both passes.
 
-    mask: the object in white; None takes the source's alpha channel. placement: where the object goes; default:
-    native sizes, centred. options: `backbone`, `weights_file`, `device`, `precision`, `init`, `seed`, `steps`, and
-    any field of PassOptions or Weights by name; a pair sets the two passes apart.
+    mask: the object in white; None takes the source's alpha channel. placement: where the object goes, in place of the
+    options `x`, `y`, `ss`, `ts`, ...; default: native sizes, centred. options: every option of `blend run` by its
+    name; a tuple sets the two passes apart. With `output_dir` the run is kept on the disk as the command line keeps
+    it, and `resume` goes on from there; then pictures are given as paths.
 
-    Raises InputError for bad input, RunError where the optimisation fails.
+    Raises InputError for bad input, RunError where the optimisation fails, Interrupted where `watch` stops it.
+
+    >>> import numpy as np
+    >>> grey, white = np.full((16, 16, 3), 120, np.uint8), np.full((16, 16), 255, np.uint8)
+    >>> result = blend(grey, white, np.zeros((32, 32, 3), np.uint8), backbone="random", num_steps=1)
+    >>> result.picture.shape
+    (32, 32, 3)
     """
-    scene, resolved, loaded, said = _prepared(source, mask, target, placement, preset, options, pipeline.PASSES)
-    first = passes.first_pass(
-        scene, resolved, loaded["first_pass"], init_picture=_start(options), observers=observers
-    )
-    second = passes.second_pass(scene, resolved, loaded["second_pass"], first.seen(), observers=observers)
-    return BlendResult(
-        second.written(),
-        first.written(),
-        _composite(scene),
-        resolved,
-        tuple(said),
-        {"first_pass": first, "second_pass": second},
-    )
+    return _blended(_Pictures(source, mask, target), placement, watch, options, PASSES)
 
 
 def first_pass(
@@ -82,17 +100,11 @@ def first_pass(
     target: Pictured,
     *,
     placement: Placement | None = None,
-    preset: str = "natural",
-    observers: tuple[Observer, ...] = (),
+    watch: Watch | None = None,
     **options: Any,
 ) -> BlendResult:
     """The first pass alone; as `blend`."""
-    scene, resolved, loaded, said = _prepared(source, mask, target, placement, preset, options, ("first_pass",))
-    result = passes.first_pass(
-        scene, resolved, loaded["first_pass"], init_picture=_start(options), observers=observers
-    )
-    written = result.written()
-    return BlendResult(written, written, _composite(scene), resolved, tuple(said), {"first_pass": result})
+    return _blended(_Pictures(source, mask, target), placement, watch, options, ("first_pass",))
 
 
 def second_pass(
@@ -100,28 +112,22 @@ def second_pass(
     mask: Pictured | None,
     target: Pictured,
     *,
-    preset: str = "natural",
-    observers: tuple[Observer, ...] = (),
+    watch: Watch | None = None,
     **options: Any,
 ) -> BlendResult:
     """The second pass on any picture of the target's size. mask: of that size, or None for the whole canvas."""
-    said: list[str] = []
-    resolved = _resolved(Placement(), preset, options, ("second_pass",))
-    frozen, canvas = load_picture(first), load_picture(target)
-    plane = None if mask is None else load_mask(mask)
-    scene, resolved = pipeline.first_pass_scene(frozen, plane, canvas, resolved, said.append)
-    resolved, loaded = _backbones(resolved, options, ("second_pass",), said)
-    result = passes.second_pass(scene, resolved, loaded["second_pass"], scene.source_canvas(), observers=observers)
-    return BlendResult(result.written(), None, _composite(scene), resolved, tuple(said), {"second_pass": result})
+    with _in_pythons_words():
+        job = job_of_first_pass(options, _Pictures(first, mask, target).read("first pass", options))
+        return _result(execute(job, (watch or Watch()).hooks()))
 
 
 def poisson_blend(
     source: Pictured, mask: Pictured | None, target: Pictured, *, placement: Placement | None = None
 ) -> Pixels:
     """Poisson cloning (Pérez et al., 2003) alone: (H, W, 3) in the target's depth."""
-    scene = pipeline.scene_of(_inputs(source, mask, target), _placed(placement), lambda _: None)
+    scene = _scene(_Pictures(source, mask, target), placement)
     window = scene.window(1)
-    start = passes.poisson_start(window)
+    start = poisson_start(window)
     weight = window.mask[..., None]
     return scene.composed(window, window.target + weight * (start - window.target))
 
@@ -135,117 +141,102 @@ def evaluate(
     placement: Placement | None = None,
     backbone: str | None = "embedded",
 ) -> dict[str, float]:
-    """Quality measures of a finished blend, by name; see `deep_image_blending.measures.measures`.
+    """Quality measures of a finished blend, by name; see `deep_image_blending.measures`.
 
     backbone: whose features measure style and content; None leaves these two out.
     """
-    from deep_image_blending.measures.measures import evaluate_scene
+    from deep_image_blending.measures import evaluate_scene
 
-    scene = pipeline.scene_of(_inputs(source, mask, target), _placed(placement), lambda _: None)
+    scene = _scene(_Pictures(source, mask, target), placement)
     return evaluate_scene(scene, load_picture(picture).pixels, backbone=backbone)
 
 
-def _prepared(
-    source: Pictured,
-    mask: Pictured | None,
-    target: Pictured,
+@dataclass(frozen=True)
+class _Pictures:
+    """The pictures of a blend as they were given."""
+
+    source: Pictured
+    mask: Pictured | None
+    target: Pictured
+
+    def read(self, kind: SceneKind, options: Mapping[str, Any]) -> Inputs:
+        limit = {} if options.get("max_pixels") is None else {"max_pixels": int(options["max_pixels"])}
+        path = Path(self.mask).absolute() if isinstance(self.mask, str | PathLike) else None
+        mask = None if self.mask is None else load_mask(self.mask, **limit)
+        return Inputs(load_picture(self.source, **limit), mask, load_picture(self.target, **limit), path, kind)
+
+
+def _blended(
+    pictures: _Pictures,
     placement: Placement | None,
-    name: str,
-    options: dict[str, Any],
-    which: tuple[PassName, ...],
-) -> tuple[Scene, Options, dict[PassName, Backbone], list[str]]:
-    said: list[str] = []
-    resolved = _resolved(placement, name, options, which)
-    scene = pipeline.scene_of(_inputs(source, mask, target), resolved, said.append)
-    resolved = pipeline.with_membrane(resolved, scene, said.append)
-    resolved, loaded = _backbones(resolved, options, which, said)
-    return scene, resolved, loaded, said
+    watch: Watch | None,
+    options: Mapping[str, Any],
+    passes: tuple[PassName, ...],
+) -> BlendResult:
+    with _in_pythons_words():
+        return _result(execute(_job(pictures, placement, options, passes), (watch or Watch()).hooks()))
 
 
-def _inputs(source: Pictured, mask: Pictured | None, target: Pictured) -> pipeline.Inputs:
-    return pipeline.Inputs(load_picture(source), None if mask is None else load_mask(mask), load_picture(target))
+def _job(
+    pictures: _Pictures, placement: Placement | None, options: Mapping[str, Any], passes: tuple[PassName, ...]
+) -> Job:
+    given = {**options, **(_placing(placement) if placement is not None else {})}
+    start = given.get("init")
+    image = start is not None and not (isinstance(start, str) and start in STARTS)
+    if given.get("resume"):
+        return resumed_job(Path(given["output_dir"]), given, passes)
+    if image and not isinstance(start, str | PathLike):
+        given["init"] = None
+    job = new_job(given, passes, pictures.read("placed", given))
+    if image and not isinstance(start, str | PathLike):
+        import dataclasses
+
+        assert start is not None
+        return dataclasses.replace(job, start=_started(start))
+    return job
 
 
-def _placed(placement: Placement | None) -> Options:
-    return dataclasses.replace(preset("natural"), placement=placement or Placement())
+def _started(picture: Pictured) -> Float:
+    """The start (H, W, 3), 0..255, of an image in memory."""
+    return as_float(load_picture(picture).pixels)
 
 
-def _resolved(
-    placement: Placement | None, name: str, options: dict[str, Any], which: tuple[PassName, ...]
-) -> Options:
-    """The preset's options with those given by keyword. Raises InputError for a keyword that is none."""
-    base = preset(name)
-    device = pipeline.resolve_device(options.get("device", "auto"))
-    base = dataclasses.replace(
-        base,
-        placement=placement or base.placement,
-        device=device,
-        precision=pipeline.resolve_precision(options.get("precision", "auto"), device),
-        seed=options.get("seed", base.seed),
-        init=_init_name(options.get("init", base.init)),
-    )
-    own = {"device", "precision", "seed", "init", "weights_file"}
-    weights = {field.name for field in dataclasses.fields(Weights)}
-    fields = {field.name for field in dataclasses.fields(PassOptions)} - {"weights"}
-    unknown = sorted(set(options) - own - weights - fields)
-    if unknown:
-        known = sorted(own | weights | fields)
-        raise InputError(f"unknown option {unknown[0]!r}; {suggestion(unknown[0], known)}")
-    for position, pass_name in enumerate(pipeline.PASSES):
-        if pass_name not in which:
-            continue
-        current = base.of(pass_name)
-        # Grain is the second pass's, as on the command line.
-        mine = {
-            name: _for_pass(name, value, position)
-            for name, value in options.items()
-            if name not in own and (name, pass_name) != ("grain", "first_pass")
-        }
-        changed = dataclasses.replace(
-            current.weights, **{name: value for name, value in mine.items() if name in weights}
-        )
-        rest = {name: value for name, value in mine.items() if name in fields}
-        if rest.get("backbone", current.backbone) != current.backbone and rest.get("backbone") != "auto":
-            rest = {"style_layers": None, "content_layer": None, **rest}
-        if rest.get("backbone") == "auto":
-            del rest["backbone"]
-        base = base.with_pass(pass_name, dataclasses.replace(current, weights=changed, **rest))
-    return base
+def _placing(placement: Placement) -> dict[str, Any]:
+    from deep_image_blending.declaration import options_of
+
+    return {name: value for name in options_of(Placement) if (value := getattr(placement, name)) is not None}
 
 
-def _for_pass(name: str, value: Any, position: int) -> Any:
-    if isinstance(value, tuple) and name != "style_layers":
-        return value[position]
-    return value
+def _scene(pictures: _Pictures, placement: Placement | None) -> Scene:
+    with _in_pythons_words():
+        inputs = pictures.read("placed", {})
+        return compose_scene(inputs.source, inputs.mask, inputs.target, placement or placed({}))
 
 
-def _init_name(init: Any) -> str:
-    return init if isinstance(init, str) and init in ("noise", "paste", "poisson") else "image"
-
-
-def _start(options: dict[str, Any]) -> Float | None:
-    init = options.get("init")
-    if init is None or (isinstance(init, str) and init in ("noise", "paste", "poisson")):
-        return None
-    return as_float(load_picture(init).pixels)
-
-
-def _backbones(
-    resolved: Options, options: dict[str, Any], which: tuple[PassName, ...], said: list[str]
-) -> tuple[Options, dict[PassName, Backbone]]:
-    weights = options.get("weights_file")
-    return pipeline.load_backbones(
-        resolved,
-        which,
-        asked=options.get("backbone", "auto"),
-        weights=None if weights is None else Path(weights),
-        download=fetch,
-        say=said.append,
+def _result(outcome: Outcome) -> BlendResult:
+    scene = outcome.scene
+    first, second = outcome.results.get("first_pass"), outcome.results.get("second_pass")
+    last = second or first
+    assert last is not None
+    return BlendResult(
+        last.written(),
+        None if first is None else first.written(),
+        scene.composed(*scene.pasted()),
+        outcome.options,
+        outcome.decisions,
+        outcome.results,
     )
 
 
-def _composite(scene: Scene) -> Pixels:
-    return scene.composed(*scene.pasted())
+@contextmanager
+def _in_pythons_words() -> Iterator[None]:
+    """Errors that name keywords where the command line names flags."""
+    try:
+        yield
+    except BlendError as error:
+        words = re.sub(r"--([a-z][a-z-]*)", lambda flag: flag[1].replace("-", "_"), str(error))
+        error.args = (words, *error.args[1:])
+        raise
 
 
-__all__ = ["BlendResult", "Picture", "blend", "evaluate", "first_pass", "poisson_blend", "second_pass"]
+__all__ = ["BlendResult", "Watch", "blend", "evaluate", "first_pass", "poisson_blend", "second_pass"]

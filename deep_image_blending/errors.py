@@ -29,8 +29,14 @@ class Stopped(BlendError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator gave up. PyTorch has a class for it on CUDA devices alone."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))
+    """Whether an allocator gave up.
+
+    Told by the type. PyTorch's allocator on the CPU has none of its own: it is told by the name that it signs with.
+    """
+    types = {kind.__name__ for kind in type(error).__mro__}
+    return bool(types & {"MemoryError", "OutOfMemoryError"}) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
 
 
 def suggestion(given: str, choices: Collection[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -21,13 +21,14 @@ from rich.progress import (
 from rich.spinner import Spinner
 from rich.table import Table
 
+from deep_image_blending.cli.console import Style
+from deep_image_blending.losses.declaration import declared
+
 if TYPE_CHECKING:
     from deep_image_blending.solve.loop import Evaluation
 
 
-Style = Literal["live", "plain", "quiet"]
 ROWS = 12
-_TERMS = ("gradient", "style", "content", "histogram", "tv")
 
 
 class Watcher(Protocol):
@@ -120,7 +121,7 @@ class LiveTable:
 def loss_table(title: str, rows: list[Evaluation]) -> Table:
     """The last rows of a pass: every weighted term, their total, its change, pace and time left."""
     latest = rows[-1]
-    terms = [name for name in _TERMS if name in latest.terms]
+    terms = [name for name in declared() if name in latest.terms]
     table = Table(title=f"{title}: evaluation {latest.index} of {latest.budget}", title_justify="left")
     for heading in ("evaluation", *terms, "total", "change", "s/eval.", "left"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -1,14 +1,20 @@
-"""Colour held at the scale of patches: the low-pass that it is measured by."""
+"""The shift of colour, at the scale of patches and in every pixel's hue: a part of the content term."""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deep_image_blending.losses.term import Context
 
 
 def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     """Separable Gaussian of (1, C, H, W), sigma in pixels, cut at 3 sigma, zeros outside."""
+    import torch
+    from torch.nn import functional as F
+
     radius = max(1, round(3 * sigma))
     offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma).square())
@@ -18,3 +24,25 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     columns = kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
     blurred = F.conv2d(image, rows, padding=(radius, 0), groups=channels)
     return F.conv2d(blurred, columns, padding=(0, radius), groups=channels)
+
+
+class ColourShift:
+    """Mean squared shift of colour inside the mask, in units of 64 levels: low-passed, and without brightness.
+
+    Texture may change brightness at its own scale, but hue and saturation nowhere: second moments are met as well by
+    a few glaring pixels, and their square costs more than a texture's.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.area = context.area
+        # Patches of colour from about a twentieth of the object's size on are held; finer brightness is texture.
+        self.sigma = max(2.0, float(self.area.sqrt()) / 20)
+        self.reference, self.mask = context.framed(context.reference), context.framed(context.mask)
+        self.coverage = gaussian_blur(self.mask, self.sigma).clamp_min(0.05)
+
+    def __call__(self, framed: Tensor) -> Tensor:
+        difference = self.mask * (framed - self.reference)
+        shift = gaussian_blur(difference, self.sigma) / self.coverage
+        chroma = difference - difference.mean(1, keepdim=True)
+        squares = (shift.square() + chroma.square()) * self.mask
+        return squares.sum() / (64**2 * 3 * self.area)

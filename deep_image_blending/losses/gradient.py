@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch.nn.functional as F
-from torch import Tensor
+from deep_image_blending.losses.declaration import Loss
+from deep_image_blending.losses.term import Context, Parts
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def laplacian(image: Tensor, border: Literal["zero", "replicate"] = "zero") -> Tensor:
@@ -14,6 +17,8 @@ def laplacian(image: Tensor, border: Literal["zero", "replicate"] = "zero") -> T
     border: what lies outside. `zero` as in the published program; with `replicate` a missing neighbour counts
     as equal, so that the border of the canvas adds no edge (the natural boundary condition).
     """
+    from torch.nn import functional as F
+
     vertical = image[:, :, 1:, :] - image[:, :, :-1, :]
     horizontal = image[:, :, :, 1:] - image[:, :, :, :-1]
     result = (
@@ -40,3 +45,37 @@ def gradient_loss(blend_laplacian: Tensor, guidance: Tensor, energy: Tensor | fl
     """
     difference = (blend_laplacian - guidance).square()
     return difference.mean() if energy is None else difference.sum() / energy
+
+
+class GradientTerm:
+    """The gradient loss inside the mask, relative to the guidance field's energy.
+
+    Outside the mask the target's Laplacian holds what lies under the object, and would draw it into the rim.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.weight = context.weight("gradient")
+        source, mask, target = (context.framed(image) for image in (context.source, context.mask, context.target))
+        # The frame's own edge rows are constant, except where they are the canvas's.
+        guidance = laplacian(source, "replicate") * mask + laplacian(target, "replicate") * (1 - mask)
+        self.inside = (mask > 0).to(mask.dtype)
+        self.energy = (guidance.square() * mask).sum().clamp_min(1.0)
+        self.guidance = guidance * self.inside
+
+    def of_region(self, index: int, features: Parts) -> Parts:
+        return {}
+
+    def value(self, parts: list[Parts], framed: Tensor) -> Tensor:
+        field = laplacian(framed, "replicate")
+        return self.weight * gradient_loss(field * self.inside, self.guidance, self.energy)
+
+
+LOSS = Loss(
+    name="gradient",
+    weight="grad_weight",
+    order=1,
+    help="Weight of the gradient loss: how closely the object's edges and shading are kept.",
+    colour="#1f77b4",
+    scope="first",
+    term=GradientTerm,
+)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+from deep_image_blending.losses.declaration import Loss
+from deep_image_blending.losses.features import positions
+from deep_image_blending.losses.term import Context, Parts
 
-from deep_image_blending.networks.network import Head
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deep_image_blending.networks.network import Head
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -22,6 +26,8 @@ def second_moment(features: Tensor, weights: Tensor | None = None) -> Tensor:
     Its blocks are the sum of `f fᵀ`, the sum of `f` and the sum of the weights, so moments over several regions
     are added before they are divided by their total weight, the last element.
     """
+    import torch
+
     flat = positions(features).to(torch.promote_types(features.dtype, torch.float32))
     if weights is None:
         weighted, total = flat, flat.new_tensor(float(flat.shape[0]))
@@ -35,6 +41,8 @@ def second_moment(features: Tensor, weights: Tensor | None = None) -> Tensor:
 
 def project_moment(moment: Tensor, head: Head | None) -> Tensor:
     """A second moment seen through a linear head `P f + b`: `[P b; 0 1] M [P b; 0 1]ᵀ`, (C'+1, C'+1)."""
+    import torch
+
     if head is None:
         return moment
     lift = torch.cat((head.weight, head.bias[:, None]), 1)
@@ -53,6 +61,8 @@ def style_statistics(moment: Tensor, statistics: Statistics = "gram") -> Tensor:
     gram: `E[f fᵀ] / C` (C, C), Gatys et al., 2016, with the mask as spatial control.
     covariance: `Cov[f] / C` (C, C), blind to the mean feature and so to the mean colour.
     """
+    import torch
+
     normal = moment / moment[-1, -1]
     gram, mean = normal[:-1, :-1], normal[:-1, -1]
     if statistics == "covariance":
@@ -71,15 +81,60 @@ def smooth_activations(features: Tensor, log_total: Tensor) -> Tensor:
     Scaled by the number of elements, so that the mean over the target is 1. `log_total` is the logarithm of the
     mean of `exp(F)` over the target's layer: a constant, which keeps the smoothing of each position local.
     """
+    import torch
+
     return torch.exp(features.float() - log_total)
 
 
 def log_mean_exp(features: Tensor) -> Tensor:
     """`log mean exp F` over all channels and positions, without overflow."""
+    import torch
+
     flat = features.float().flatten()
     return torch.logsumexp(flat, 0) - torch.log(flat.new_tensor(float(flat.numel())))
 
 
-def positions(features: Tensor) -> Tensor:
-    """(1, C, H, W) -> (H·W, C), without a copy when the memory is channels-last."""
-    return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+class StyleTerm:
+    """The style loss inside the mask, mean over the style layers, each relative to the target's energy."""
+
+    def __init__(self, context: Context) -> None:
+        self.weight, self.taps, self.regions = context.weight("style"), context.style_taps, context.regions
+        self.heads, self.comparing = context.network.heads, context.options.statistics
+        self.log_totals = context.statistics.log_totals
+        self.target = {
+            tap: style_statistics(
+                project_moment(context.statistics.moments[tap], self.heads.get(tap)), self.comparing
+            )
+            for tap in self.taps
+        }
+
+    def of_region(self, index: int, features: Parts) -> Parts:
+        weights = self.regions[index].style_weights
+        return {tap: second_moment(self._smoothed(tap, features[tap]), weights[tap]) for tap in self.taps}
+
+    def value(self, parts: list[Parts], framed: Tensor) -> Tensor:
+        import torch
+
+        distances = []
+        for tap in self.taps:
+            moment = torch.stack([part[tap] for part in parts]).sum(0)
+            moment = project_moment(moment, self.heads.get(tap))
+            distances.append(style_distance(style_statistics(moment, self.comparing), self.target[tap]))
+        return self.weight * torch.stack(distances).mean()
+
+    def _smoothed(self, tap: str, features: Tensor) -> Tensor:
+        if tap not in self.log_totals:
+            return features
+        return smooth_activations(features, self.log_totals[tap])
+
+
+LOSS = Loss(
+    name="style",
+    order=2,
+    help="Weight of style: how strongly the object takes on the target's texture.",
+    colour="#d9480f",
+    taps="style",
+    term=StyleTerm,
+    copies=1,
+    common=True,
+)

@@ -205,7 +205,7 @@ def feature_measures(
 
     from deep_image_blending import losses
     from deep_image_blending.networks.backbones import default_taps, load_backbone
-    from deep_image_blending.objectives.regions import resample
+    from deep_image_blending.networks.mask_regions import resample
 
     factor = -(-max(window.mask.shape) // LONGEST)
     blend = dataclasses.replace(window, source=np.asarray(picture, np.float32)).coarser(factor).source

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.networks.backbones import default_taps
+from deep_image_blending.networks.mask_regions import thrifty_tile
 from deep_image_blending.networks.network import Network
-from deep_image_blending.objectives.regions import thrifty_tile
-from deep_image_blending.options.options import PassName, PassOptions
+from deep_image_blending.objectives.kinds import kind_of
+from deep_image_blending.options.pass_options import PassName, PassOptions
 from deep_image_blending.pictures.scene import Scene, Window
 
 
@@ -23,22 +23,6 @@ class Level:
 
     window: Window
     until: int
-
-
-def taps_of(options: PassOptions) -> tuple[tuple[str, ...], str]:
-    """The style layers and the content layer of a pass."""
-    style, content = default_taps(options.backbone)
-    return options.style_layers or style, options.content_layer or content
-
-
-def wanted_taps(options: PassOptions) -> frozenset[str]:
-    """The layers that a pass's weights ask for."""
-    style, content = taps_of(options)
-    weights = options.weights
-    wanted = set(style) if weights.style or weights.histogram else set()
-    if weights.content:
-        wanted.add(content)
-    return frozenset(wanted)
 
 
 def pass_levels(name: PassName, scene: Scene, pass_options: PassOptions, network: Network) -> list[Level]:
@@ -54,19 +38,30 @@ def schedule(scene: Scene, pass_options: PassOptions) -> list[tuple[int, int]]:
     top, left, bottom, right = scene.region()
     longer = max(bottom - top, right - left)
     count = pass_options.levels or max(1, min(4, int(math.log2(max(longer, 1) / 128)) + 1))
-    count = min(count, pass_options.evaluations)
+    evaluations = evaluations_of(pass_options)
+    count = min(count, evaluations)
     levels, spent = [], 0
     for i in range(count - 1, -1, -1):
         # The finest level gets half of the evaluations, the others share the rest.
-        share = pass_options.evaluations // 2 // (count - 1) if i else pass_options.evaluations - spent
+        share = evaluations // 2 // (count - 1) if i else evaluations - spent
         spent += max(1, share)
         levels.append((2**i, spent))
     return levels
 
 
+def evaluations_of(pass_options: PassOptions) -> int:
+    """Evaluations that the pass makes."""
+    return kind_of(pass_options.objective).evaluations(pass_options.num_steps)
+
+
+def optimises_mask_alone(pass_options: PassOptions) -> bool:
+    """Whether the mask's pixels alone are optimised."""
+    return not (pass_options.canvas or kind_of(pass_options.objective).every_pixel)
+
+
 def repaints_canvas(name: PassName, pass_options: PassOptions) -> bool:
     """Whether every pixel of the canvas is optimised and may change."""
-    return name == "second_pass" and pass_options.region == "canvas"
+    return name == "second_pass" and pass_options.canvas
 
 
 def surroundings(scene: Scene, pass_options: PassOptions, network: Network) -> tuple[int | None, int]:
@@ -74,7 +69,7 @@ def surroundings(scene: Scene, pass_options: PassOptions, network: Network) -> t
 
     The region has as much of its surroundings as it is large itself: what the style can be taken from.
     """
-    if pass_options.objective == "published" or pass_options.region == "canvas":
+    if kind_of(pass_options.objective).whole_canvas or pass_options.canvas:
         return None, 1
     top, left, bottom, right = scene.region()
     margin = max(128, bottom - top, right - left, network.reach())
@@ -86,18 +81,6 @@ def tile_of(network: Network, thrifty: bool) -> int:
     return thrifty_tile(network) if thrifty else 0
 
 
-def require_on_canvas(scene: Scene) -> None:
-    """Raise InputError where a part of the source's frame is off the canvas: the published objective needs it."""
-    height, width = scene.canvas
-    bottom, right = scene.top + scene.mask.shape[0], scene.left + scene.mask.shape[1]
-    if scene.top < 0 or scene.left < 0 or bottom > height or right > width:
-        raise InputError(
-            f"preset wacv2020 needs the whole source on the canvas: it covers rows {scene.top}..{bottom} and "
-            f"columns {scene.left}..{right} of a {width}x{height} canvas; move it with --x and --y, "
-            "or use --preset natural"
-        )
-
-
 def require_room(scene: Scene, options: PassOptions, network: Network) -> None:
     """Raise InputError where a resolution of a pass is too small for the deepest layer to have a value."""
 
@@ -105,19 +88,16 @@ def require_room(scene: Scene, options: PassOptions, network: Network) -> None:
         return min(rows, columns) > 0 and all(min(size) > 0 for size in network.sizes((rows, columns)).values())
 
     least = next(side for side in itertools.count(1) if fits(side, side))
-    height, width = scene.canvas
+    canvas = scene.canvas
+    for (height, width), what in ((canvas, f"'{scene.target.path}'"), kind_of(options.objective).smallest(scene)):
+        if not fits(height, width):
+            raise InputError(
+                f"{what} is {width}x{height}, too small for the layers of {network.name}: give at least "
+                f"{least}x{least} pixels (see --ts and --ss), or shallower --style-layers and --content-layer"
+            )
     coarsest = schedule(scene, options)[0][0]
-    if not fits(height, width):
+    if not fits(canvas[0] // coarsest, canvas[1] // coarsest):
         raise InputError(
-            f"'{scene.target.path}' is {width}x{height}, too small for the layers of {network.name}: give "
-            f"at least {least}x{least} pixels (see --ts), or shallower --style-layers and --content-layer"
-        )
-    if not fits(height // coarsest, width // coarsest):
-        raise InputError(
-            f"'{scene.target.path}' is {width}x{height}, too small for so many resolutions; give fewer --levels"
-        )
-    if options.objective == "published" and not fits(*scene.mask.shape):
-        raise InputError(
-            f"the source is {scene.mask.shape[1]}x{scene.mask.shape[0]}, too small for {network.name}'s layers: "
-            f"give at least {least}x{least} pixels (see --ss)"
+            f"'{scene.target.path}' is {canvas[1]}x{canvas[0]}, too small for so many resolutions; "
+            "give fewer --levels"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import Literal
 
@@ -10,12 +9,14 @@ import numpy as np
 import torch
 
 from deep_image_blending.errors import InputError
+from deep_image_blending.objectives.objective import Prepared
+from deep_image_blending.objectives.statistics import digest
 from deep_image_blending.objectives.target_style import (
     STROKE,
     fine_texture,
 )
-from deep_image_blending.options.options import Options, PassOptions
-from deep_image_blending.passes.prepared import Prepared
+from deep_image_blending.options.pass_options import PassOptions
+from deep_image_blending.options.run_options import Options
 from deep_image_blending.pictures.scene import Float, Window
 from deep_image_blending.pictures.tensors import image_tensor
 from deep_image_blending.solve.poisson import edge_stopping_membrane, guidance_laplacian, solve_poisson
@@ -73,13 +74,9 @@ def poisson_start(window: Window) -> Float:
     return result
 
 
-def digest(picture: Float) -> str:
-    return hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest()
-
-
 def grained(begun: Float, window: Window, options: PassOptions) -> Float:
     """What a level starts from, with the target's fine texture on the object's pixels."""
-    if not options.grain or options.region == "canvas":
+    if not options.grain or options.canvas:
         return begun
     # The texture looks three standard deviations far.
     result, part = begun.copy(), window.around_mask(math.ceil(3 * STROKE))

@@ -1,9 +1,10 @@
-"""The two passes: scene + objective + engine -> a picture."""
+"""The two passes: scene + objective + solver -> a picture."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -11,11 +12,11 @@ from torch import Tensor
 
 from deep_image_blending.networks.backbones import Backbone, with_normalisation
 from deep_image_blending.networks.network import PUBLISHED, Network
-from deep_image_blending.objectives.natural import NormalisedObjective
-from deep_image_blending.objectives.published import PublishedFirstPass, PublishedSecondPass
-from deep_image_blending.options.options import Options, PassName, PassOptions
-from deep_image_blending.passes.levels import Level, pass_levels, require_room, taps_of, tile_of
-from deep_image_blending.passes.prepared import Prepared
+from deep_image_blending.objectives.kinds import kind_of
+from deep_image_blending.objectives.objective import Objective, Prepared, Setting
+from deep_image_blending.options.pass_options import PassName, PassOptions
+from deep_image_blending.options.run_options import Options
+from deep_image_blending.passes.levels import Level, evaluations_of, pass_levels, require_room, tile_of
 from deep_image_blending.passes.result import PassFailed, PassResult
 from deep_image_blending.passes.start import (
     first_start,
@@ -25,7 +26,6 @@ from deep_image_blending.passes.start import (
     window_columns,
     window_rows,
 )
-from deep_image_blending.passes.statistics import TargetStatistics, statistics_key, target_statistics
 from deep_image_blending.pictures.images import Pixels as WrittenPixels
 from deep_image_blending.pictures.scene import Float, Scene, Window, as_float, averaged
 from deep_image_blending.pictures.tensors import image_tensor, picture_array, plane_tensor
@@ -37,7 +37,6 @@ from deep_image_blending.solve.preconditioner import sobolev_preconditioner
 FIRST_STEP = 8.0
 """Largest change of a pixel, in grey levels, in the first step of a line-searched solver."""
 
-
 Phase = Callable[[str], None]
 """Is told what a pass is about to do, before its first evaluation and between its resolutions."""
 
@@ -46,30 +45,34 @@ def _unsaid(_: str) -> None:
     """Nobody asked."""
 
 
+@dataclass(frozen=True)
+class Conduct:
+    """How a pass is carried out, whatever it computes.
+
+    observers: see every evaluation. phase: told what is being computed before the evaluations. resume: where an
+    earlier attempt stopped. prepared: shared with other passes on the scene. thrifty: evaluate features tile by
+    tile, and twice: slower, in less memory; the result is the same but for rounding.
+    """
+
+    observers: Sequence[Observer] = ()
+    phase: Phase = _unsaid
+    resume: LoopState | None = None
+    prepared: Prepared = field(default_factory=Prepared)
+    thrifty: bool = False
+
+
 def first_pass(
     scene: Scene,
     options: Options,
     backbone: Backbone,
-    *,
     init_picture: Float | None = None,
-    observers: Sequence[Observer] = (),
-    resume: LoopState | None = None,
-    prepared: Prepared | None = None,
-    phase: Phase = _unsaid,
-    thrifty: bool = False,
+    conduct: Conduct | None = None,
 ) -> PassResult:
     """Make the boundary seamless. init_picture: (H, W, 3), 0..255, the start where `options.init` names an image.
 
-    prepared: shared with other passes on the scene. phase: told what is being computed before the evaluations.
-    thrifty: evaluate features tile by tile, and twice: slower, in less memory; the result is the same but for
-    rounding.
-
     Raises PassFailed when the loss stays non-finite; it carries the last good picture.
     """
-    shared = prepared or Prepared()
-    return _run_pass(
-        "first_pass", scene, options, backbone, None, init_picture, observers, resume, shared, phase, thrifty
-    )
+    return _Pass("first_pass", scene, options, backbone, conduct or Conduct()).run(init_picture, None)
 
 
 def second_pass(
@@ -77,109 +80,151 @@ def second_pass(
     options: Options,
     backbone: Backbone,
     first: Float | WrittenPixels,
-    *,
-    observers: Sequence[Observer] = (),
-    resume: LoopState | None = None,
-    prepared: Prepared | None = None,
-    phase: Phase = _unsaid,
-    thrifty: bool = False,
+    conduct: Conduct | None = None,
 ) -> PassResult:
     """Bring texture and palette to the target's.
 
     first: (H, W, 3), the frozen first-pass picture; uint8, uint16, or float in 0..255.
     """
-    shared = prepared or Prepared()
-    return _run_pass(
-        "second_pass", scene, options, backbone, first, None, observers, resume, shared, phase, thrifty
-    )
+    return _Pass("second_pass", scene, options, backbone, conduct or Conduct()).run(None, first)
 
 
 def blend_of(record_point: Tensor, window: Window, options: PassOptions) -> Float:
     """The window's blend (h, w, 3), 0..255 clamped, at a point that an observer received."""
     device = record_point.device
     target, mask = image_tensor(window.target, device), plane_tensor(window.mask, device)
-    image = Pixels(target, None if options.objective == "published" else mask).scatter(record_point)
+    image = Pixels(target, None if kind_of(options.objective).every_pixel else mask).scatter(record_point)
     return picture_array(target + mask * (image - target))
 
 
-def _run_pass(
-    name: PassName,
-    scene: Scene,
-    options: Options,
-    backbone: Backbone,
-    first: Float | WrittenPixels | None,
-    init_picture: Float | None,
-    observers: Sequence[Observer],
-    resume: LoopState | None,
-    prepared: Prepared,
-    phase: Phase,
-    thrifty: bool,
-) -> PassResult:
-    pass_options = options.of(name)
-    device = torch.device(options.device)
-    dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
-    network = backbone.network.to(device, dtype)
-    if options.published_input:
-        network = with_normalisation(network, PUBLISHED)
-    require_room(scene, pass_options, network)
-    levels = pass_levels(name, scene, pass_options, network)
-    if name == "first_pass" and pass_options.objective == "normalised":
-        fine, membrane = levels[-1].window, pass_options.membrane
-        membrane = membrane_for(scene.agreement()) if membrane == "auto" else membrane
-        phase("membrane" if membrane == "edges" else "guidance")
-        source = prepared.once(("source", membrane, fine.mask.shape), lambda: harmonised(fine, membrane))
+class _Pass:
+    """One pass on one scene."""
+
+    def __init__(
+        self, name: PassName, scene: Scene, options: Options, backbone: Backbone, conduct: Conduct
+    ) -> None:
+        self.name, self.scene, self.whole, self.conduct = name, scene, options, conduct
+        self.options = options.of(name)
+        self.kind = kind_of(self.options.objective)
+        self.device = torch.device(options.device)
+        self.network = _placed(backbone.network, options, self.device)
+        require_room(scene, self.options, self.network)
+        self.levels = self._levels()
+        self.window = self.levels[-1].window
+
+    def run(self, init_picture: Float | None, first: Float | WrittenPixels | None) -> PassResult:
+        """Coarse to fine, each resolution beginning with the change that the one before has made."""
+        full = self._begun(init_picture, first)
+        state, status = self.conduct.resume, "budget"
+        change: Tensor | None = None
+        for index, level in enumerate(self.levels):
+            if self.conduct.resume is not None and index < self.conduct.resume.level:
+                continue
+            begun = averaged(full, level.window.scale // self.window.scale)
+            objective = self._objective(level.window, begun)
+            plain = image_tensor(grained(begun, level.window, self.options), self.device)
+            if state is None or state.level != index:
+                base = plain if change is None else plain + _finer(change, plain)
+                done, seconds = (state.evaluation, state.seconds) if state is not None else (0, 0.0)
+                state = LoopState(
+                    self._solver(objective.pixels.gather(base), objective.pixels), index, done, seconds
+                )
+            else:
+                state.solver.precondition = preconditioner_of(self.options, objective.pixels)
+            status = self._minimised(objective, state, level)
+            if index + 1 < len(self.levels):
+                # Without the level's own grain: the next one has another.
+                change = objective.pixels.scatter(state.solver.best).detach() - plain
+                if not self.options.canvas:
+                    change = change * (plane_tensor(level.window.mask, self.device) > 0)
+        assert state is not None
+        # The published program keeps the iterate after the last update, which nobody evaluates.
+        final = state.solver.ask() if state.solver.line_search == "fixed" else state.solver.best
+        return self._result(picture_array(objective.picture(final.detach())), state, status)
+
+    def _levels(self) -> list[Level]:
+        """The resolutions; in the first pass with the source made to meet the target."""
+        levels = pass_levels(self.name, self.scene, self.options, self.network)
+        if self.name != "first_pass" or not self.kind.harmonises:
+            return levels
+        fine, membrane = levels[-1].window, self.options.membrane
+        settled = membrane_for(self.scene.agreement()) if membrane == "auto" else membrane
+        self.conduct.phase("membrane" if settled == "edges" else "guidance")
+        key = ("source", settled, fine.mask.shape)
+        source = self.conduct.prepared.once(key, lambda: harmonised(fine, settled))
         fine = dataclasses.replace(fine, source=source)
-        levels = [Level(fine.coarser(level.window.scale), level.until) for level in levels]
-    window = levels[-1].window
-    if first is None and options.init == "poisson":
-        phase("Poisson start")
-    start = first_start(window, options, init_picture, prepared) if first is None else None
-    frozen = None if first is None else as_float(first[window_rows(window), window_columns(window)])
-    state, status, objective = resume, "budget", None
-    change: Tensor | None = None
-    for index, level in enumerate(levels):
-        if resume is not None and index < resume.level:
-            continue
-        factor = level.window.scale // window.scale
-        full = frozen if start is None else start
-        assert full is not None
-        begun = averaged(full, factor)
-        phase("target features" + (f" at 1:{level.window.scale}" if level.window.scale > 1 else ""))
-        objective = _objective(
-            name, scene, level.window, pass_options, network, begun, device, prepared, tile_of(network, thrifty)
+        return [Level(fine.coarser(level.window.scale), level.until) for level in levels]
+
+    def _begun(self, init_picture: Float | None, first: Float | WrittenPixels | None) -> Float:
+        """The window's pixels that the pass starts from, (h, w, 3)."""
+        if first is not None:
+            return as_float(first[window_rows(self.window), window_columns(self.window)])
+        if self.whole.init == "poisson":
+            self.conduct.phase("Poisson start")
+        return first_start(self.window, self.whole, init_picture, self.conduct.prepared)
+
+    def _objective(self, window: Window, begun: Float) -> Objective:
+        self.conduct.phase("target features" + (f" at 1:{window.scale}" if window.scale > 1 else ""))
+        tile = tile_of(self.network, self.conduct.thrifty)
+        setting = Setting(
+            self.name,
+            self.scene,
+            window,
+            self.options,
+            self.network,
+            begun,
+            self.device,
+            self.conduct.prepared,
+            tile,
         )
-        plain = image_tensor(grained(begun, level.window, pass_options), device)
-        if state is None or state.level != index:
-            base = plain if change is None else plain + _finer(change, plain)
-            solver = _solver(objective.pixels.gather(base), pass_options, objective.pixels)
-            done, seconds = (state.evaluation, state.seconds) if state is not None else (0, 0.0)
-            state = LoopState(solver, index, done, seconds)
-        else:
-            state.solver.precondition = preconditioner_of(pass_options, objective.pixels)
+        return self.kind.build(setting)
+
+    def _solver(self, x0: Tensor, pixels: Pixels) -> LBFGS:
+        options = self.options
+        if options.line_search == "fixed":
+            return LBFGS(x0, history=options.history, line_search="fixed")
+        precondition = preconditioner_of(options, pixels)
+        return LBFGS(x0, history=options.history, first_step=FIRST_STEP, precondition=precondition)
+
+    def _minimised(self, objective: Objective, state: LoopState, level: Level) -> str:
         try:
-            status = minimise(
+            return minimise(
                 objective,
                 state,
                 until=level.until,
-                budget=pass_options.evaluations,
-                tolerance=pass_options.tolerance,
+                budget=evaluations_of(self.options),
+                tolerance=self.options.tolerance,
                 scale=level.window.scale,
-                observers=observers,
+                observers=self.conduct.observers,
             )
         except Diverged as error:
-            blend = _full_size(objective.picture(state.solver.best.detach()), window)
-            good = _result(name, scene, window, blend, state, "failed")
-            raise PassFailed(str(error), good) from error
-        if index + 1 < len(levels):
-            # Without the level's own grain: the next one has another.
-            change = objective.pixels.scatter(state.solver.best).detach() - plain
-            if pass_options.region == "mask":
-                change = change * (plane_tensor(level.window.mask, device) > 0)
-    assert state is not None
-    assert objective is not None
-    # The published program keeps the iterate after the last update, which nobody evaluates.
-    final = state.solver.ask() if state.solver.line_search == "fixed" else state.solver.best
-    return _result(name, scene, window, picture_array(objective.picture(final.detach())), state, status)
+            blend = _full_size(objective.picture(state.solver.best.detach()), self.window)
+            raise PassFailed(str(error), self._result(blend, state, "failed")) from error
+
+    def _result(self, blend: Float, state: LoopState, status: str) -> PassResult:
+        return PassResult(
+            self.name,
+            self.scene,
+            self.window,
+            blend,
+            status,
+            state.evaluation,
+            state.seconds,
+            state.first,
+            state.last,
+        )
+
+
+def preconditioner_of(options: PassOptions, pixels: Pixels) -> Callable[[Tensor], Tensor] | None:
+    """The solver's preconditioner; it is rebuilt, not saved."""
+    return sobolev_preconditioner(pixels, options.cutoff) if options.cutoff else None
+
+
+def _placed(network: Network, options: Options, device: torch.device) -> Network:
+    """The network on its device, in its precision, with its input."""
+    dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
+    network = network.to(device, dtype)
+    return with_normalisation(network, PUBLISHED) if options.published_input else network
 
 
 def _full_size(blend: Tensor, window: Window) -> Float:
@@ -189,101 +234,8 @@ def _full_size(blend: Tensor, window: Window) -> Float:
     return window.target + window.mask[..., None] * (picture_array(large) - window.target)
 
 
-def _result(
-    name: PassName,
-    scene: Scene,
-    window: Window,
-    blend: Float,
-    state: LoopState,
-    status: str,
-) -> PassResult:
-    return PassResult(
-        name,
-        scene,
-        window,
-        blend,
-        status,
-        state.evaluation,
-        state.seconds,
-        state.first,
-        state.last,
-    )
-
-
-def _solver(x0: Tensor, options: PassOptions, pixels: Pixels) -> LBFGS:
-    if options.line_search == "fixed":
-        return LBFGS(x0, history=options.history, line_search="fixed")
-    return LBFGS(
-        x0, history=options.history, first_step=FIRST_STEP, precondition=preconditioner_of(options, pixels)
-    )
-
-
-def preconditioner_of(options: PassOptions, pixels: Pixels) -> Callable[[Tensor], Tensor] | None:
-    """The solver's preconditioner; it is rebuilt, not saved."""
-    return sobolev_preconditioner(pixels, options.cutoff) if options.cutoff else None
-
-
-def _objective(
-    name: PassName,
-    scene: Scene,
-    window: Window,
-    options: PassOptions,
-    network: Network,
-    begun: Float,
-    device: torch.device,
-    prepared: Prepared | None = None,
-    tile: int = 0,
-) -> NormalisedObjective | PublishedFirstPass | PublishedSecondPass:
-    style_taps, content_tap = taps_of(options)
-    target = image_tensor(window.target, device)
-    if options.objective == "published":
-        if name == "second_pass":
-            return PublishedSecondPass(
-                network,
-                options.weights,
-                first=image_tensor(begun, device),
-                target=target,
-                style_taps=style_taps,
-                content_tap=content_tap,
-                zero_content=options.zero_content,
-            )
-        return PublishedFirstPass(
-            network,
-            options.weights,
-            source=image_tensor(scene.source, device),
-            mask=plane_tensor(scene.mask, device),
-            target=target,
-            top=scene.top,
-            left=scene.left,
-            style_taps=style_taps,
-            content_tap=content_tap,
-        )
-    own = begun if name == "second_pass" else window.source
-    statistics: TargetStatistics = (prepared or Prepared()).once(
-        statistics_key(window, options, style_taps, begun, own),
-        lambda: target_statistics(scene, window, options, network, style_taps, begun, own, device),
-    )
-    return NormalisedObjective(
-        network,
-        options,
-        source=image_tensor(window.source, device),
-        mask=plane_tensor(window.mask, device),
-        target=target,
-        reference=image_tensor(own, device),
-        style=statistics.moments,
-        style_taps=style_taps,
-        content_tap=content_tap,
-        histogram_target=statistics.sorted_values,
-        log_totals=statistics.log_totals,
-        tile=tile,
-    )
-
-
 def _finer(change: Tensor, like: Tensor) -> Tensor:
     """A coarse level's change brought to the next level, the cut-off last row and column repeated."""
     doubled = F.interpolate(change, scale_factor=2, mode="bilinear", align_corners=False)
     rows, columns = like.shape[2] - doubled.shape[2], like.shape[3] - doubled.shape[3]
     return F.pad(doubled, (0, columns, 0, rows), mode="replicate")
-
-
-ResumeOf = Callable[[PassName], LoopState | None]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -61,6 +63,36 @@ def demo_named(name: str = DEFAULT) -> Demo:
     if name not in found:
         raise InputError(f"unknown demo {name!r}; {suggestion(name, found)}")
     return found[name]
+
+
+def demo_unless_given(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
+    """Without any picture, a bundled demo's, and its name. Raises InputError where one is missing."""
+    pictures = [name for name in ("source_file", "mask_file", "target_file") if given.get(name) is not None]
+    name = given.get("demo")
+    if name is not None and pictures:
+        raise InputError(f"give either --demo or --{pictures[0].replace('_', '-')}, not both")
+    if pictures:
+        require_pictures(given)
+        return given, None
+    demo = demo_named(name or DEFAULT)
+    title = demo.name
+    ts = given.get("ts")
+    if ts is not None and int(ts) > 0:
+        demo = demo.scaled(int(ts))
+    settled = {
+        "source_file": demo.source,
+        "mask_file": demo.mask,
+        "target_file": demo.target,
+        **{key: getattr(demo, key) for key in ("ss", "ts", "x", "y") if getattr(demo, key) is not None},
+    }
+    return {**settled, **{key: value for key, value in given.items() if value is not None}}, title
+
+
+def require_pictures(given: Mapping[str, Any]) -> None:
+    """Raise InputError where source or target is missing."""
+    for name in ("source_file", "target_file"):
+        if given.get(name) is None:
+            raise InputError(f"--{name.replace('_', '-')} is missing; give the picture's path")
 
 
 def _read(path: Path) -> Demo:

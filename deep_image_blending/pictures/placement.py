@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from deep_image_blending.errors import InputError
+from deep_image_blending.declaration import check, option
+
+_PLACEMENT, _PICTURES = "Placement", "Pictures"
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the object goes.
+    """Where the object goes. Raises InputError for a value out of its range.
 
-    ss, ts: longer side to which source (with its mask) and target are rescaled; None keeps them.
-    x, y: vertical and horizontal centre of the source on the canvas, in pixels; None is the canvas's centre.
-    square: rescale to ss×ss and ts×ts whatever the shape, and make the mask hard, as published.
-    grow, feather: pixels by which the mask grows (or shrinks), and over which its edge fades.
+    x, y: vertical and horizontal centre of the source on the canvas; None is the canvas's centre. square: rescale to
+    ss×ss and ts×ts whatever the shape, and make the mask hard, as published.
     """
 
-    ss: int | None = None
-    ts: int | None = None
-    x: float | None = None
-    y: float | None = None
+    ss: int | None = option(
+        None, "Longer side to rescale the source to, in pixels.", _PLACEMENT, low=1, high=100_000, common=True
+    )
+    ts: int | None = option(
+        None, "Longer side to rescale the target to, in pixels.", _PLACEMENT, low=1, high=100_000, common=True
+    )
+    x: float | None = option(
+        None,
+        "VERTICAL centre of the source on the canvas, in pixels; default: the middle.",
+        _PLACEMENT,
+        low=-1e6,
+        high=1e6,
+        common=True,
+    )
+    y: float | None = option(
+        None,
+        "HORIZONTAL centre of the source on the canvas, in pixels; default: the middle.",
+        _PLACEMENT,
+        low=-1e6,
+        high=1e6,
+        common=True,
+    )
     square: bool = False
-    grow: int = 0
-    feather: float = 0.0
-    fit_mask: bool = False
+    grow: int = option(
+        0, "Pixels by which the mask grows; negative: shrinks.", _PLACEMENT, low=-10_000, high=10_000
+    )
+    feather: float = option(
+        0.0, "Pixels over which the mask's edge fades, inwards.", _PLACEMENT, low=0, high=10_000
+    )
+    fit_mask: bool = option(False, "Rescale a mask of another size to the source.", _PICTURES)
+    max_pixels: int | None = option(
+        None, "Largest picture to read, in pixels; default: 200 million.", _PICTURES, low=1, decides=False
+    )
 
     def __post_init__(self) -> None:
-        for name in ("ss", "ts"):
-            value = getattr(self, name)
-            if value is not None and not 1 <= value <= 100_000:
-                raise InputError(f"--{name} {value} is not a size; give the longer side in pixels, 1 or more")
-        for name in ("x", "y"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                raise InputError(f"--{name} {value} is not a position; give pixels on the canvas")
-        if not math.isfinite(self.feather) or self.feather < 0:
-            raise InputError(f"--feather {self.feather} is out of range; give pixels, 0 or more")
+        check(self)

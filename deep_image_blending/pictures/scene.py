@@ -113,6 +113,13 @@ class Scene:
         columns = slice(left - self.left, max(left, right) - self.left)
         return self.mask[rows, columns], top, left
 
+    def canvas_mask(self) -> Float:
+        """The mask on the whole canvas, (H, W) in 0..1."""
+        part, top, left = self.canvas_mask_crop()
+        mask = np.zeros(self.canvas, np.float32)
+        mask[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return mask
+
     def window_box(self, margin: int | None, align: int = 1) -> tuple[int, int, int, int]:
         """(top, left, bottom, right) of the window with that margin."""
         height, width = self.canvas

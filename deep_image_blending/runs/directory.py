@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import errno
-import hashlib
 import io
 import json
-import os
 import platform
 import re
-import struct
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,28 +16,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+from filelock import BaseFileLock
 from PIL import Image
-from safetensors import SafetensorError
 
 from deep_image_blending.errors import InputError, RunError
 from deep_image_blending.files import atomic_write
-from deep_image_blending.options.options import TERMS, PassName
+from deep_image_blending.options.pass_options import PassName
+from deep_image_blending.options.stored import FORMAT
 from deep_image_blending.pictures.images import Picture, Pixels, encode_picture
 from deep_image_blending.pictures.png import Strips
 from deep_image_blending.pictures.scene import Float
+from deep_image_blending.runs import checkpoints, loss_table
+from deep_image_blending.runs.lock import lock_of
+from deep_image_blending.runs.manifest import manifest_of
 
 MANIFEST = "run.json"
-FORMAT = 1
-COLUMNS = ("evaluation", "seconds", "total", *TERMS)
-KEPT_CHECKPOINTS = 2
-_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _PASS = "(first|second)_pass"
 _OURS = re.compile(
-    rf"composite\.png|{_PASS}(\.\d+)?\.(png|losses\.csv)|blend\.(mp4|gif|webp)|report\.html"
+    rf"(composite|mask)\.png|{_PASS}(\.\d+)?\.(png|losses\.csv)|blend\.(mp4|gif|webp)|report\.html"
     rf"|{_PASS}\.\d{{6,}}\.(ckpt|jpg)"
 )
-_UNFINISHED = re.compile(rf"\.(run\.json|composite\.png|{_PASS}\..*)\.[^.]+\.tmp")
+_UNFINISHED = re.compile(rf"\.(run\.json|composite\.png|mask\.png|{_PASS}\..*)\.[^.]+\.tmp")
 
 
 class RunDirectory:
@@ -68,7 +63,7 @@ class RunDirectory:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"output directory '{path}' can't be made: {error.strerror}") from error
-        lock = _lock(path)
+        lock = lock_of(path)
         try:
             # Another process may have begun a run in the meantime.
             require_free(path, force=force)
@@ -91,11 +86,10 @@ class RunDirectory:
             raise InputError(
                 f"'{path}' is not a run directory: it has no {MANIFEST}; begin the run without --resume"
             )
-        lock = _lock(path) if write else None
+        lock = lock_of(path) if write else None
         try:
             stored = json.loads(manifest.read_text(encoding="utf-8"))
-            if not isinstance(stored, dict) or stored.get("format") != FORMAT:
-                raise ValueError(f"format {FORMAT} expected")
+            stored = manifest_of(stored)
         except (OSError, ValueError) as error:
             if lock is not None:
                 lock.release()
@@ -139,30 +133,12 @@ class RunDirectory:
         return self.path / f"{name}.losses.csv"
 
     def write_losses(self, name: PassName, rows: Sequence[Mapping[str, float]]) -> None:
-        """One row an evaluation; a term that the pass does not have is empty."""
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: _number(key, value) for key, value in row.items()})
-        self.write(self.losses_path(name), text.getvalue().encode())
+        """One row an evaluation; see `loss_table`."""
+        self.write(self.losses_path(name), loss_table.as_csv(rows))
 
     def read_losses(self, name: PassName) -> list[dict[str, float]]:
-        """The rows that `write_losses` wrote; empty where there is no table.
-
-        Raises InputError for a table that is not of numbers with its columns.
-        """
-        path = self.losses_path(name)
-        if not path.is_file():
-            return []
-        try:
-            with path.open(newline="", encoding="utf-8") as stream:
-                table = csv.DictReader(stream)
-                if tuple(table.fieldnames or ()) != COLUMNS:
-                    raise ValueError("other columns")
-                return [_row(row) for row in table]
-        except (ValueError, csv.Error) as error:
-            raise InputError(f"loss table '{path}' is damaged; remove it, or make the pass again") from error
+        """The rows that `write_losses` wrote; empty where there is no table. Raises InputError for a damaged one."""
+        return loss_table.read(self.losses_path(name))
 
     def keep_previous(self, name: PassName) -> Path | None:
         """Move an earlier result of a pass to the next free number, and forget its frames and checkpoints.
@@ -217,11 +193,12 @@ class RunDirectory:
         """
         folder = self.path / "checkpoints"
         self._make(folder)
-        payload = _packed(tensors, numbers)
         path = folder / f"{name}.{evaluation:06d}.ckpt"
-        self.write(path, hashlib.sha256(payload).digest() + payload)
+        with _reporting(path), atomic_write(path) as stream:
+            for piece in checkpoints.pieces(tensors, numbers):
+                stream.write(piece)
         with _reporting(path):
-            for old in self._checkpoints(name)[:-KEPT_CHECKPOINTS]:
+            for old in self._checkpoints(name)[: -checkpoints.KEPT]:
                 old.unlink(missing_ok=True)
 
     def load_checkpoint(self, name: PassName) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -233,15 +210,12 @@ class RunDirectory:
         paths = self._checkpoints(name)
         for path in reversed(paths):
             try:
-                data = path.read_bytes()
+                found = checkpoints.load(path)
             except OSError as error:
                 warnings.warn(f"checkpoint '{path}' can't be read ({error.strerror})", stacklevel=2)
                 continue
-            if len(data) > 32 and hashlib.sha256(data[32:]).digest() == data[:32]:
-                try:
-                    return _unpacked(data[32:])
-                except (ValueError, struct.error, SafetensorError) as error:
-                    raise InputError(f"checkpoint '{path}' is of another version; start a new run") from error
+            if found is not None:
+                return found
             before = "; going back to the one before" if path is not paths[0] else ""
             warnings.warn(f"checkpoint '{path}' is damaged{before}", stacklevel=2)
         if paths:
@@ -259,14 +233,40 @@ class RunDirectory:
         return _in_order(self.path / "checkpoints", f"{name}.*.ckpt")
 
     def _clear(self) -> None:
-        """Remove an earlier run, its manifest first, so that what remains after a kill is no run; nothing else."""
-        with _reporting(self.path):
-            (self.path / MANIFEST).unlink(missing_ok=True)
+        """Remove what an earlier run's manifest says that it wrote; nothing else.
+
+        Killed at any moment, the folder still says what is its own, and is a run that has not begun.
+        """
+        if not (self.path / MANIFEST).is_file():
             self._sweep()
-            for folder in (self.path, self.path / "checkpoints", self.path / "frames"):
+            return
+        names = self._written()
+        self.update(wrote=names)
+        with _reporting(self.path):
+            self._sweep()
+            for name in names:
+                (self.path / name).unlink(missing_ok=True)
+            for folder in (self.path / "checkpoints", self.path / "frames"):
+                if folder.is_symlink():
+                    continue
                 for path in folder.glob("*"):
                     if _OURS.fullmatch(path.name) and path.is_file():
                         path.unlink()
+        self.manifest["wrote"] = []
+
+    def _written(self) -> list[str]:
+        """The files of the run's own folder that its manifest says it wrote; of an early format, those that it could."""
+        earlier = _read_json(self.path / MANIFEST)
+        named = earlier.get("wrote") if isinstance(earlier, dict) else None
+        if isinstance(named, list):
+            return [name for name in named if isinstance(name, str) and Path(name).name == name]
+        return [path.name for path in self.path.glob("*") if _OURS.fullmatch(path.name) and path.is_file()]
+
+    def remember(self, path: Path) -> None:
+        """Say in the manifest that a file of the run's own folder is the run's."""
+        wrote = self.manifest.setdefault("wrote", [])
+        if path.parent == self.path and path.name not in (MANIFEST, *wrote):
+            self.update(wrote=[*wrote, path.name])
 
     def _sweep(self) -> None:
         """Remove what a killed process left half-written, or had no time to remove."""
@@ -279,13 +279,23 @@ class RunDirectory:
                 self.drop_checkpoints(name)
 
     def _make(self, folder: Path) -> None:
+        if folder.is_symlink():
+            raise RunError(f"'{folder}' is a link: the run writes into folders of its own; remove the link")
         with _reporting(folder):
             folder.mkdir(exist_ok=True)
 
     def write(self, path: Path, *pieces: bytes) -> None:
-        """Write a file of the run whole. Raises RunError."""
+        """Write a file of the run whole; the manifest first says that it is the run's. Raises RunError."""
+        if path.name != MANIFEST:
+            self.remember(path)
         with _reporting(path), atomic_write(path) as stream:
             stream.writelines(pieces)
+
+    def write_mask(self, mask: Float) -> None:
+        """The mask as the passes use it, (H, W) in 0..1, as 8-bit grey."""
+        data = io.BytesIO()
+        Image.fromarray(np.rint(mask * 255).astype(np.uint8)).save(data, "PNG")
+        self.write(self.path / "mask.png", data.getvalue())
 
     def write_picture(self, path: Path, pixels: Pixels, like: Picture) -> None:
         """Write a picture of the run whole. Raises RunError where the disk fails.
@@ -300,11 +310,30 @@ def require_free(path: Path, *, force: bool) -> None:
     """Raise InputError where a new run can't begin in `path`: a file, or a run that is not to be replaced."""
     if path.exists() and not path.is_dir():
         raise InputError(f"output directory '{path}' is a file; give a folder")
-    if (path / MANIFEST).exists() and not force:
+    if (path / MANIFEST).exists():
+        if force:
+            return
         raise InputError(
             f"'{path}' already holds a run; continue it with --resume, replace it with --force, "
             "or give another --output-dir"
         )
+    if path.is_dir() and any(_foreign(entry) for entry in path.iterdir()):
+        raise InputError(
+            f"'{path}' is not empty and holds no run: give a folder of its own; --force would not touch these files "
+            "either, since no run.json says that they are a run's"
+        )
+
+
+def _foreign(path: Path) -> bool:
+    """Whether a folder's entry is something else than what a killed command can leave."""
+    return not (path.name in (".lock", ".lock.held") or _UNFINISHED.fullmatch(path.name))
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def versions() -> dict[str, str]:
@@ -318,38 +347,6 @@ def versions() -> dict[str, str]:
 def command_line() -> list[str]:
     """The command that started this process."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
-
-
-def _lock(path: Path) -> BaseFileLock:
-    """The folder, held until release or the end of this process. Raises InputError where another holds it.
-
-    Where the file system has no locks (some network ones), a file that names this process takes their place.
-    """
-    try:
-        try:
-            return _held(FileLock(path / ".lock"))
-        except (NotImplementedError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
-                raise
-            marker = path / ".lock.held"
-            held = _held(SoftFileLock(marker))
-            warnings.warn(
-                f"the file system of '{path}' has no locks: '{marker.name}' in it says that the run is in use; "
-                "remove that file if it stays after a crash",
-                stacklevel=3,
-            )
-            return held
-    except Timeout as error:
-        raise InputError(
-            f"run directory '{path}' is in use by another process; wait for it, or give another --output-dir"
-        ) from error
-    except OSError as error:
-        raise InputError(f"output directory '{path}' can't be written: {error.strerror}") from error
-
-
-def _held(lock: BaseFileLock) -> BaseFileLock:
-    lock.acquire(timeout=0)
-    return lock
 
 
 @contextmanager
@@ -372,37 +369,3 @@ def _in_order(folder: Path, pattern: str) -> list[Path]:
     """The files of a pass, by the evaluation that stands in their names."""
     numbered = [path for path in folder.glob(pattern) if _OURS.fullmatch(path.name)]
     return sorted(numbered, key=lambda path: int(path.name.split(".")[1]))
-
-
-def _row(row: Mapping[str | None, str | None]) -> dict[str, float]:
-    if None in row or None in row.values():
-        raise ValueError("a row of another length")
-    return {str(key): float(value) for key, value in row.items() if value}
-
-
-def _number(key: str, value: float) -> str:
-    if key == "evaluation":
-        return str(int(value))
-    return f"{value:.6f}" if key == "seconds" else repr(float(value))
-
-
-def _packed(tensors: Mapping[str, Any], numbers: Mapping[str, Any]) -> bytes:
-    """A JSON header of its length, then the tensors as safetensors."""
-    from safetensors.torch import save
-
-    header = json.dumps(dict(numbers)).encode()
-    body = save({name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()})
-    return struct.pack("<Q", len(header)) + header + body
-
-
-def _unpacked(payload: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    from safetensors.torch import load
-
-    (length,) = struct.unpack_from("<Q", payload)
-    numbers = json.loads(payload[8 : 8 + length])
-    return dict(load(payload[8 + length :])), numbers
-
-
-def process_alive() -> int:
-    """This process's number, as the manifest names it while a pass runs."""
-    return os.getpid()

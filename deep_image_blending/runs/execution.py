@@ -1,471 +1,206 @@
-"""From files and options to a finished run: what the command line and the Python API share."""
+"""A job carried out: scene, networks, memory, then pass by pass, with or without a run directory."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
-import gc
+import os
+import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-from deep_image_blending.errors import InputError, RunError, is_out_of_memory, require_one_of
-from deep_image_blending.files import sha256_of
-from deep_image_blending.measures.measures import evaluate_scene
-from deep_image_blending.networks import backbones
-from deep_image_blending.networks.backbones import Backbone, Download, load_backbone
-from deep_image_blending.options.options import PASSES as PASSES
-from deep_image_blending.options.options import Options, PassName, PassOptions, Precision
-from deep_image_blending.passes.levels import pass_levels, require_on_canvas, wanted_taps
-from deep_image_blending.passes.prepared import Prepared
-from deep_image_blending.passes.result import PassFailed, PassResult
-from deep_image_blending.passes.start import membrane_for
-from deep_image_blending.passes.two_passes import Phase, blend_of, first_pass, second_pass
-from deep_image_blending.pictures.images import Picture, Pixels, in_srgb, load_mask, load_picture
-from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.pictures.scene import Float, Scene, compose_scene, looks_inverted
-from deep_image_blending.runs import directory as runs
+from deep_image_blending.errors import InputError, RunError, is_out_of_memory
+from deep_image_blending.measures import evaluate_scene
+from deep_image_blending.networks.backbones import Backbone
+from deep_image_blending.options.pass_options import PassName
+from deep_image_blending.options.run_options import Options
+from deep_image_blending.options.stored import options_to_dict
+from deep_image_blending.passes import (
+    Conduct,
+    PassFailed,
+    PassResult,
+    evaluations_of,
+    first_pass,
+    membrane_for,
+    require_room,
+    second_pass,
+)
+from deep_image_blending.pictures.images import Pixels, in_srgb, load_picture
+from deep_image_blending.pictures.scene import Float, Scene
 from deep_image_blending.runs import plan
-from deep_image_blending.runs.directory import RunDirectory
+from deep_image_blending.runs.devices import arithmetic, described, free_caches
+from deep_image_blending.runs.directory import RunDirectory, command_line, versions
+from deep_image_blending.runs.inputs import Say, scene_of, start_picture
+from deep_image_blending.runs.job import Hooks, Job
+from deep_image_blending.runs.loading import Wanted, load_backbones
+from deep_image_blending.runs.recorder import Interrupted, Recorded, Recorder
 from deep_image_blending.solve.lbfgs import LBFGS
-from deep_image_blending.solve.loop import Evaluation, LoopState, Observer, settled
-
-Say = Callable[[str], None]
+from deep_image_blending.solve.loop import LoopState, Observer
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """The pictures of a run. mask (h, w) in 0..1, or None for the source's alpha channel."""
+class Ready:
+    """A job whose scene is placed, whose networks are loaded, and whose memory is planned."""
 
-    source: Picture
-    mask: Float | None
-    target: Picture
-    mask_path: Path | None = None
+    job: Job
+    scene: Scene
+    options: Options
+    loaded: Mapping[PassName, Backbone]
+    decision: plan.Decision
+    start: Float | None
+    said: tuple[str, ...]
 
-    def described(self) -> dict[str, Any]:
-        """Paths and hashes, for the manifest."""
-        entries: dict[str, Any] = {
-            "source": {"path": str(self.source.path), "sha256": self.source.sha256},
-            "target": {"path": str(self.target.path), "sha256": self.target.sha256},
-        }
-        if self.mask_path is not None:
-            entries["mask"] = {"path": str(self.mask_path), "sha256": sha256_of(self.mask_path)}
-        return entries
+    @property
+    def thrifty(self) -> bool:
+        return self.decision.plan.way == "thrifty"
 
 
-def read_inputs(source: Path, mask: Path | None, target: Path, max_pixels: int | None = None) -> Inputs:
-    """Read the three files. Raises InputError that names the one that is wrong."""
-    limit: dict[str, Any] = {} if max_pixels is None else {"max_pixels": max_pixels}
-    return Inputs(
-        load_picture(source, **limit),
-        None if mask is None else load_mask(mask, **limit),
-        load_picture(target, **limit),
-        None if mask is None else mask.absolute(),
-    )
+@dataclass(frozen=True)
+class Outcome:
+    """What an execution made: the passes' results, the options as they were settled, and what was decided."""
+
+    scene: Scene
+    options: Options
+    decisions: tuple[str, ...]
+    results: Mapping[PassName, PassResult] = field(default_factory=dict)
+    folder: Path | None = None
 
 
-def inputs_of(run: RunDirectory) -> Inputs:
-    """The inputs that a run was made of. Raises InputError when one is gone or has changed."""
-    entries = run.manifest.get("inputs", {})
-    paths: dict[str, Path | None] = {"mask": None}
-    for name in ("source", "target", "mask"):
-        if name not in entries:
-            continue
-        path = Path(entries[name]["path"])
-        if not path.is_file():
-            raise InputError(f"run '{run.path}' was made of '{path}', which is gone; put it back")
-        if sha256_of(path) != entries[name]["sha256"]:
-            raise InputError(f"'{path}' has changed since run '{run.path}' was made of it; start a new run")
-        paths[name] = path
-    if paths.get("source") is None or paths.get("target") is None:
-        raise InputError(f"run '{run.path}' does not say what it was made of; start a new run")
-    source, target = paths["source"], paths["target"]
-    assert source is not None
-    assert target is not None
-    return read_inputs(source, paths["mask"], target)
+def execute(job: Job, hooks: Hooks | None = None) -> Outcome:
+    """Do the passes of a job.
 
-
-def scene_of(inputs: Inputs, options: Options, say: Say) -> Scene:
-    """Place the object; say what looks odd."""
-    scene = compose_scene(inputs.source, inputs.mask, inputs.target, options.placement)
-    if options.first.objective == "published":
-        require_on_canvas(scene)
-    if looks_inverted(scene.mask):
-        say("the mask is white at its border and darker inside: if the object is painted black, invert the mask")
-    return scene
-
-
-def with_membrane(options: Options, scene: Scene, say: Say) -> Options:
-    """The options with what the scene decides, which is said."""
-    if options.first.membrane != "auto":
-        return options
-    agreement = scene.agreement()
-    membrane = membrane_for(agreement)
-    alike = "alike" if membrane == "full" else "not alike"
-    say(f"membrane {membrane}: around the object source and target are {alike} (R² {max(agreement, 0):.2f})")
-    return options.with_pass("first_pass", dataclasses.replace(options.first, membrane=membrane))
-
-
-def scene_from_first_pass(
-    first: Path, mask: Path | None, target: Path, options: Options, say: Say, max_pixels: int | None = None
-) -> tuple[Inputs, Scene, Options]:
-    """The scene of a second pass on any saved picture; without a mask the whole canvas is its object."""
-    inputs = read_inputs(first, mask, target, max_pixels)
-    scene, options = first_pass_scene(inputs.source, inputs.mask, inputs.target, options, say)
-    return inputs, scene, options
-
-
-def first_pass_scene(
-    first: Picture, mask: Float | None, target: Picture, options: Options, say: Say
-) -> tuple[Scene, Options]:
-    """A canvas-sized first-pass picture as the object, inside `mask` or, where that is None, everywhere.
-
-    mask: of the canvas's size, or placed on it as a source's would be.
+    Raises InputError for what can't be done, Interrupted where the user stops it, PassFailed where the optimisation
+    fails, and RunError where the disk or memory fails.
     """
-    placement = options.placement
-    scene = compose_scene(first, np.ones(first.pixels.shape[:2], np.float32), target, Placement(ts=placement.ts))
-    height, width = scene.canvas
-    if first.pixels.shape[:2] != (height, width):
-        raise InputError(
-            f"'{first.path}' is {first.pixels.shape[1]}x{first.pixels.shape[0]} but '{target.path}' is "
-            f"{width}x{height}: a first-pass picture has the size of its canvas (see --ts)"
-        )
-    if mask is None:
-        say("no mask: the second pass works on the whole canvas")
-        second = dataclasses.replace(options.second, region="canvas")
-        return scene, dataclasses.replace(options, second=second)
-    if mask.shape != (height, width):
-        blank = dataclasses.replace(first, pixels=np.zeros((*mask.shape, 3), np.uint8), alpha=None)
-        placed = compose_scene(blank, mask, target, placement)
-        part, top, left = placed.canvas_mask_crop()
-        mask = np.zeros((height, width), np.float32)
-        mask[top : top + part.shape[0], left : left + part.shape[1]] = part
-    if not (mask > 0).any():
-        raise InputError("the mask is empty: no pixel is above black; paint the object white")
-    return dataclasses.replace(scene, mask=mask), options
+    hooks = hooks or Hooks()
+    with arithmetic(job.machine.threads, job.options.precision), _within_memory():
+        ready = prepare(job, hooks)
+        if not job.passes:
+            return Outcome(ready.scene, ready.options, ready.said, {}, job.folder)
+        if job.folder is None:
+            return _passes(ready, hooks, None)
+        with _opened(job) as run:
+            if job.mode == "new":
+                begin_run(run, ready)
+            else:
+                _restore_pictures(run, ready)
+            return _passes(ready, hooks, run)
 
 
-def resolve_device(name: str) -> str:
-    """`auto`, `cpu`, `cuda[:N]` or `mps` -> a device that is there. InputError lists those that are."""
-    available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        available.append("mps")
-    if name == "auto":
-        return available[1] if len(available) > 1 else "cpu"
-    wanted = "cuda:0" if name == "cuda" else name
-    if wanted not in available:
-        raise InputError(f"device {name!r} is not there; available: {', '.join(available)}")
-    return wanted
+def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Ready:
+    """Place the scene, load the networks, and settle what options and memory leave open.
 
-
-def resolve_precision(name: str, device: str) -> Precision:
-    """`auto` is bf16 on a CUDA device that computes it natively, float32 elsewhere."""
-    require_one_of("precision", name, ("auto", "float32", "bf16"))
-    if name == "auto":
-        return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
-    return "bf16" if name == "bf16" else "float32"
-
-
-def load_backbones(
-    options: Options,
-    passes: Sequence[PassName],
-    *,
-    asked: str,
-    weights: Path | None,
-    download: Download | None,
-    say: Say,
-    planning: bool = False,
-) -> tuple[Options, dict[PassName, Backbone]]:
-    """The networks of the passes. asked: `auto` or a name. planning: weights that are not at hand may be zeros.
-
-    With `auto` a preset's backbone whose weights can't be had gives way to the embedded one, which is said. A
-    backbone asked for by name never does.
+    planning: weights that are not at hand may be zeros. Raises InputError, where the memory does not suffice too.
     """
-    loaded: dict[PassName, Backbone] = {}
-    for name in passes:
-        pass_options = options.of(name)
-        try:
-            loaded[name] = load_backbone(
-                pass_options.backbone,
-                wanted_taps(pass_options),
-                weights=weights,
-                download=download,
-                planning=planning,
-            )
-        except InputError as error:
-            if asked != "auto" or weights is not None or pass_options.backbone in ("embedded", "random"):
-                raise
-            line_search = ", and a line search" if pass_options.line_search == "fixed" else ""
-            say(f"{name.replace('_', ' ')}: using the embedded backbone{line_search}, since {error}")
-            pass_options = on_embedded(pass_options)
-            options = options.with_pass(name, pass_options)
-            loaded[name] = load_backbone("embedded", wanted_taps(pass_options))
-    return options, loaded
+    hooks = hooks or Hooks()
+    said: list[str] = list(job.said)
+    for message in job.said:
+        hooks.say(message)
+
+    def say(message: str) -> None:
+        said.append(message)
+        hooks.say(message)
+
+    scene, options = scene_of(job.inputs, job.options, say)
+    start = job.start if job.start is not None else start_picture(options, scene.canvas)
+    wanted = Wanted(job.named, job.machine.weights, hooks.download, planning)
+    options, loaded = load_backbones(options, job.passes, wanted, say)
+    for name, source in {one.network.name: one.source for one in loaded.values()}.items():
+        say(f"backbone {name} ({source}) on {options.device}, {options.precision}")
+    if job.mode == "new" and "first_pass" in job.passes:
+        options = _with_membrane(options, scene, say)
+    for one in job.passes:
+        require_room(scene, options.of(one), loaded[one].network)
+    limit = None if job.machine.max_memory is None else round(job.machine.max_memory * 2**30)
+    decision = plan.decide(scene, options, loaded, job.passes, wanted=job.machine.memory, limit=limit)
+    if decision.said is not None:
+        say(decision.said)
+    return Ready(job, scene, options, loaded, decision, start, tuple(said))
 
 
-def on_embedded(options: PassOptions) -> PassOptions:
-    """The same pass on the embedded backbone, with its layers where it lacks the ones asked for.
-
-    The published fixed step goes with VGG-16's features and diverges on others: a line search takes its place.
-    """
-    style, content = backbones.default_taps("embedded")
-    kept = tuple(tap for tap in options.style_layers or style if tap in style) or style
-    return dataclasses.replace(
-        options,
-        backbone="embedded",
-        style_layers=kept,
-        content_layer=options.content_layer if options.content_layer in style else content,
-        line_search="wolfe",
-        history=min(options.history, 20),
-    )
-
-
-def begin_run(run: RunDirectory, inputs: Inputs, scene: Scene, options: Options, decisions: Sequence[str]) -> None:
-    """Write the plain cut-and-paste, then the manifest, with which the run begins."""
-    run.write_picture(run.path / "composite.png", scene.composed(*scene.pasted()), scene.target)
+def begin_run(run: RunDirectory, ready: Ready) -> None:
+    """Write the manifest, with which the run begins, then the mask and the plain cut-and-paste."""
+    job, scene, options = ready.job, ready.scene, ready.options
     height, width = scene.canvas
     run.update(
-        inputs=inputs.described(),
+        scene=job.inputs.kind,
+        inputs=job.inputs.described(),
         placement={
-            **dataclasses.asdict(options.placement),
+            **{part.name: getattr(options.placement, part.name) for part in dataclasses.fields(options.placement)},
             "top": scene.top,
             "left": scene.left,
             "object": [scene.mask.shape[0], scene.mask.shape[1]],
             "region": list(scene.region()),
             "canvas": [height, width],
         },
-        options=options.to_json(),
-        decisions=list(decisions),
-        versions=runs.versions(),
-        command=runs.command_line(),
-        device=_device_name(options.device),
+        options=options_to_dict(options),
+        decisions=list(ready.said),
+        versions=versions(),
+        command=command_line(),
+        device=described(options.device),
         backbone={},
         passes={},
     )
+    _restore_pictures(run, ready)
 
 
-@contextmanager
-def _within_memory() -> Iterator[None]:
-    """Where an allocator gives up, RunError says how to go on."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise RunError("not enough memory; free some and --resume, or give smaller --ss and --ts") from error
-
-
-@_within_memory()
-def execute(
-    run: RunDirectory,
-    scene: Scene,
-    options: Options,
-    loaded: Mapping[PassName, Backbone],
+def run_pass(
+    ready: Ready,
     name: PassName,
-    *,
-    init_picture: Float | None = None,
+    hooks: Hooks,
+    run: RunDirectory | None,
     first: Float | Pixels | None = None,
-    observers: Sequence[Observer] = (),
     resume: bool = False,
-    checkpoint_every: float = 30.0,
-    interrupted: Callable[[], bool] = lambda: False,
-    prepared: Prepared | None = None,
-    phase: Phase = lambda _: None,
-    thrifty: bool = False,
 ) -> PassResult:
-    """Run one pass in a run directory: its picture, losses, frames and checkpoints are written there.
+    """One pass; with a run directory its picture, losses, frames, checkpoints and measures are written there.
 
-    A finished pass is measured by `evaluate_scene`; the numbers stand under `metrics` in the manifest.
-
-    resume: go on from the newest whole checkpoint. prepared, phase, thrifty: as for the passes themselves. A pass
-    that runs out of memory is tried once more, the thrifty way, from its newest checkpoint; that is said.
-    Raises Interrupted, PassFailed, RunError where the disk or memory fails, and InputError where the checkpoint
-    is of other options or weights.
+    first: the frozen first-pass picture, where the run's folder does not hold it. resume: go on from the newest whole
+    checkpoint. A pass that runs out of memory is tried once more, the thrifty way, from its newest checkpoint; that
+    is said.
     """
-    backbone = loaded[name]
-    if resume:
+    backbone, options = ready.loaded[name], ready.options
+    if run is not None and resume:
         _require_same_weights(run, name, backbone)
-    stored = _resumed(run, name, options) if resume else None
-    named = {"name": backbone.network.name, "source": backbone.source, "sha256": backbone.sha256}
-    measured = {key: value for key, value in run.manifest.get("metrics", {}).items() if key != name}
-    run.update_pass(
-        name,
-        {
-            "backbone": {**run.manifest.get("backbone", {}), name: named},
-            "options": options.to_json(),
-            "metrics": measured,
-        },
-        status="running",
-        memory="thrifty" if thrifty else "full",
-        pid=runs.process_alive(),
-        reason=None,
-    )
-    if name == "second_pass" and first is None:
-        first = saved_first_pass(run, scene)
-
-    if name == "first_pass":
-        make = functools.partial(first_pass, scene, options, backbone, init_picture=init_picture)
-    else:
-        assert first is not None
-        make = functools.partial(second_pass, scene, options, backbone, first)
-
-    def attempt(state: LoopState | None, thrifty: bool) -> tuple[PassResult | None, Recorder]:
-        """The pass; None where it ran out of memory, and may be tried again."""
-        recorder = Recorder(run, scene, options, name, backbone, state, checkpoint_every, interrupted)
-        try:
-            return make(
-                observers=(*observers, recorder), resume=state, prepared=prepared, phase=phase, thrifty=thrifty
-            ), recorder
-        except PassFailed as failure:
-            _write_result(run, scene, failure.result)
-            recorder.flush()
+    state = _resumed(run, name, options) if run is not None and resume else None
+    if run is not None:
+        _mark_begun(run, ready, name, backbone)
+    if name == "second_pass" and first is None and run is not None:
+        first = saved_first_pass(run, ready.scene)
+    try:
+        result, saved = _attempted(ready, name, hooks, run, first, state, ready.thrifty)
+        if result is None and not ready.thrifty:
+            del state
+            free_caches(options.device)
+            _note(
+                run, hooks.say, f"{_title(name)}: out of memory; trying once more, tile by tile and in less memory"
+            )
+            if run is not None:
+                run.update_pass(name, memory="thrifty")
+            again = _resumed(run, name, options) if run is not None and (resume or saved) else None
+            result, _ = _attempted(ready, name, hooks, run, first, again, True)
+    except PassFailed as failure:
+        if run is not None:
+            _write_result(run, ready.scene, failure.result)
             run.update_pass(name, status="failed", reason=str(failure))
-            raise
-        except Interrupted:
+        raise
+    except Interrupted:
+        if run is not None:
             run.update_pass(name, status="interrupted")
-            raise
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return None, recorder
-
-    result, recorder = attempt(stored, thrifty)
-    if result is None and not thrifty:
-        resume = resume or recorder.saved
-        del stored, recorder
-        free_caches(options.device)
-        _note(run, f"{name.replace('_', ' ')}: out of memory; trying once more, tile by tile and in less memory")
-        run.update_pass(name, memory="thrifty")
-        result, recorder = attempt(_resumed(run, name, options) if resume else None, True)
+        raise
     if result is None:
         free_caches(options.device)
-        remedy = plan.smaller_size(scene, options, loaded, name)
+        remedy = plan.smaller_size(ready.scene, options, ready.loaded, name)
         reason = f"not enough memory; free some and --resume, or start anew: {remedy}"
-        run.update_pass(name, status="failed", reason=reason)
+        if run is not None:
+            run.update_pass(name, status="failed", reason=reason)
         raise RunError(reason)
-    pixels = _write_result(run, scene, result)
-    recorder.flush()
-    phase("measuring")
-    run.update_pass(
-        name,
-        {"metrics": {**measured, name: _measures(scene, pixels)}},
-        status="done",
-        ended=result.status,
-        evaluations=result.evaluations,
-        seconds=round(result.seconds, 3),
-        first=dict(result.first),
-        last=dict(result.last),
-        steps=options.of(name).steps,
-    )
-    run.drop_checkpoints(name)
+    if run is not None:
+        _finish(run, ready, name, result, hooks)
     return result
-
-
-def free_caches(device: str) -> None:
-    """Give back what is held without need."""
-    gc.collect()
-    if device.startswith("cuda"):
-        torch.cuda.empty_cache()
-
-
-def _note(run: RunDirectory, message: str) -> None:
-    """Say it, and write it among the run's decisions."""
-    warnings.warn(message, stacklevel=3)
-    run.update(decisions=[*run.manifest.get("decisions", ()), message])
-
-
-class Interrupted(Exception):
-    """The user asked the run to stop; a checkpoint was written."""
-
-
-class Recorder:
-    """The observer that keeps a run's loss table, frames and checkpoints."""
-
-    def __init__(
-        self,
-        run: RunDirectory,
-        scene: Scene,
-        options: Options,
-        name: PassName,
-        backbone: Backbone,
-        state: LoopState | None,
-        every: float,
-        interrupted: Callable[[], bool],
-    ) -> None:
-        self.run, self.name, self.every, self.interrupted = run, name, every, interrupted
-        self.fingerprint = options.fingerprint(name)
-        self.options = options.of(name)
-        masked = self.options.region == "mask" and self.options.objective == "normalised"
-        self.windows = {
-            level.window.scale: level.window.cut_to_mask() if masked else level.window
-            for level in pass_levels(name, scene, self.options, backbone.network)
-        }
-        self.region = scene.region()
-        done = state.evaluation if state is not None else 0
-        self.rows = _rows_until(run, name, done)
-        self.saved_at, self.saved = state.seconds if state is not None else 0.0, False
-        # The evaluations that become frames are the same however often the pass was continued.
-        self.next_frame = 1
-        while self.next_frame <= done:
-            self.next_frame = frame_after(self.next_frame)
-
-    def __call__(self, record: Evaluation) -> None:
-        self.rows.append(
-            {"evaluation": record.index, "seconds": record.seconds, "total": record.total, **record.terms}
-        )
-        if record.index >= self.next_frame or record.index == record.budget:
-            self.run.write_frame(self.name, record.index, self._moment(record))
-            self.next_frame = frame_after(record.index)
-        solver = record.state.solver
-        if solver.status != "running" or settled(record.state.recent, self.options.tolerance):
-            # The level ends here. From a checkpoint, the engine would make one evaluation more.
-            return
-        stop = self.interrupted()
-        if stop or record.seconds - self.saved_at >= self.every:
-            self.save(record.state)
-        if stop:
-            raise Interrupted
-
-    def save(self, state: LoopState) -> None:
-        """Write the loss table, then the checkpoint that refers to it."""
-        self.flush()
-        tensors, numbers = state.solver.state_dict()
-        parts = (part.name for part in dataclasses.fields(state) if part.name != "solver")
-        loop = {name: getattr(state, name) for name in parts}
-        self.run.save_checkpoint(
-            self.name,
-            tensors,
-            {"solver": numbers, "loop": loop, "fingerprint": self.fingerprint},
-            state.evaluation,
-        )
-        self.saved_at, self.saved = state.seconds, True
-
-    def flush(self) -> None:
-        self.run.write_losses(self.name, self.rows)
-
-    def _moment(self, record: Evaluation) -> Float:
-        """The object's box of the blend, at full resolution."""
-        window = self.windows[record.scale]
-        blend = blend_of(record.point, window, self.options)
-        if window.scale > 1:
-            blend = blend.repeat(window.scale, 0).repeat(window.scale, 1)
-        if self.options.region == "canvas":
-            return blend
-        top, left, bottom, right = self.region
-        rows = np.clip(np.arange(top, bottom) - window.top * window.scale, 0, blend.shape[0] - 1)
-        columns = np.clip(np.arange(left, right) - window.left * window.scale, 0, blend.shape[1] - 1)
-        return blend[np.ix_(rows, columns)]
-
-
-def frame_after(index: int) -> int:
-    """The next evaluation that becomes a frame: dense at first, where most changes, then ever sparser."""
-    return index + max(1, index // 12)
 
 
 def saved_first_pass(run: RunDirectory, scene: Scene) -> Pixels:
@@ -485,24 +220,184 @@ def saved_first_pass(run: RunDirectory, scene: Scene) -> Pixels:
     return picture
 
 
+def _passes(ready: Ready, hooks: Hooks, run: RunDirectory | None) -> Outcome:
+    job = ready.job
+    first: Float | Pixels | None = None
+    if job.inputs.kind == "first pass":
+        first = ready.scene.source_canvas()
+    results: dict[PassName, PassResult] = {}
+    if run is not None and job.mode == "again":
+        kept = run.keep_previous("second_pass")
+        if kept is not None:
+            hooks.say(f"the earlier second pass is kept as {kept.name}")
+    for name in job.passes:
+        with hooks.of_pass(name) as own:
+            result = run_pass(ready, name, own, run, first, resume=job.mode == "resume")
+            results[name] = result
+            if name == "first_pass":
+                # The next pass need not read the file.
+                first = result.seen()
+            if name != job.passes[-1] and own.stop():
+                raise Interrupted(saved=False)
+    return Outcome(ready.scene, ready.options, ready.said, results, job.folder)
+
+
+@contextlib.contextmanager
+def _opened(job: Job) -> Iterator[RunDirectory]:
+    assert job.folder is not None
+    made = RunDirectory.create(job.folder, force=job.output.force) if job.mode == "new" else None
+    with made or RunDirectory.open(job.folder) as run:
+        yield run
+
+
+def _restore_pictures(run: RunDirectory, ready: Ready) -> None:
+    """The plain cut-and-paste, the mask and a given first pass, where they are not there."""
+    scene, inputs = ready.scene, ready.job.inputs
+    if not (run.path / "composite.png").exists():
+        run.write_picture(run.path / "composite.png", scene.composed(*scene.pasted()), scene.target)
+    if not (run.path / "mask.png").exists():
+        run.write_mask(scene.canvas_mask())
+    if inputs.kind == "first pass" and not run.picture_path("first_pass").exists():
+        run.write_picture(run.picture_path("first_pass"), inputs.source.pixels, scene.target)
+        run.update_pass("first_pass", status="done", ended="given", file=str(inputs.source.path))
+
+
+def _with_membrane(options: Options, scene: Scene, say: Say) -> Options:
+    """The options with what the scene decides, which is said."""
+    if options.first.membrane != "auto":
+        return options
+    agreement = scene.agreement()
+    membrane = membrane_for(agreement)
+    alike = "alike" if membrane == "full" else "not alike"
+    say(f"membrane {membrane}: around the object source and target are {alike} (R² {max(agreement, 0):.2f})")
+    return options.with_pass("first_pass", dataclasses.replace(options.first, membrane=membrane))
+
+
+def _mark_begun(run: RunDirectory, ready: Ready, name: PassName, backbone: Backbone) -> None:
+    named = {"name": backbone.network.name, "source": backbone.source, "sha256": backbone.sha256}
+    run.update_pass(
+        name,
+        {
+            "backbone": {**run.manifest.get("backbone", {}), name: named},
+            "options": options_to_dict(ready.options),
+            "metrics": {key: value for key, value in run.manifest.get("metrics", {}).items() if key != name},
+        },
+        status="running",
+        memory="thrifty" if ready.thrifty else "full",
+        pid=os.getpid(),
+        reason=None,
+    )
+
+
+def _attempted(
+    ready: Ready,
+    name: PassName,
+    hooks: Hooks,
+    run: RunDirectory | None,
+    first: Float | Pixels | None,
+    state: LoopState | None,
+    thrifty: bool,
+) -> tuple[PassResult | None, bool]:
+    """The pass, and whether a checkpoint was written; None where it ran out of memory, and may be tried again."""
+    backbone = ready.loaded[name]
+    recorder: Recorder | None = None
+    last: Observer = _stopping(hooks)
+    if run is not None:
+        recorded = Recorded(run, name, ready.scene, ready.options, backbone.network, state)
+        recorder = Recorder(recorded, ready.job.output.checkpoint_every, hooks.stop)
+        last = recorder
+    conduct = Conduct((*hooks.observers, last), hooks.phase, state, hooks.prepared, thrifty)
+    try:
+        if name == "first_pass":
+            result = first_pass(ready.scene, ready.options, backbone, ready.start, conduct)
+        else:
+            assert first is not None
+            result = second_pass(ready.scene, ready.options, backbone, first, conduct)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None, recorder is not None and recorder.saved
+    except PassFailed:
+        if recorder is not None:
+            recorder.flush()
+        raise
+    if recorder is not None:
+        recorder.flush()
+    return result, recorder is not None and recorder.saved
+
+
+def _stopping(hooks: Hooks) -> Observer:
+    def observe(_: object) -> None:
+        if hooks.stop():
+            raise Interrupted(saved=False)
+
+    return observe
+
+
+def _finish(run: RunDirectory, ready: Ready, name: PassName, result: PassResult, hooks: Hooks) -> None:
+    """Write the pass's picture and its measures, and that it is done."""
+    pixels = _write_result(run, ready.scene, result)
+    hooks.phase("measuring")
+    measured = {key: value for key, value in run.manifest.get("metrics", {}).items() if key != name}
+    own = ready.options.of(name)
+    run.update_pass(
+        name,
+        {"metrics": {**measured, name: _measures(ready.scene, pixels)}},
+        status="done",
+        ended=result.status,
+        evaluations=result.evaluations,
+        seconds=round(result.seconds, 3),
+        finished=round(time.time(), 3),
+        first=dict(result.first),
+        last=dict(result.last),
+        steps=own.num_steps,
+    )
+    run.drop_checkpoints(name)
+
+
+@contextlib.contextmanager
+def _within_memory() -> Iterator[None]:
+    """Where an allocator gives up, RunError says how to go on."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunError("not enough memory; free some and --resume, or give smaller --ss and --ts") from error
+
+
+def _note(run: RunDirectory | None, say: Say, message: str) -> None:
+    """Say it, and write it among the run's decisions."""
+    say(f"note: {message}")
+    if run is not None:
+        run.update(decisions=[*run.manifest.get("decisions", ()), message])
+
+
 def _resumed(run: RunDirectory, name: PassName, options: Options) -> LoopState | None:
-    """Where the newest whole checkpoint stands."""
+    """Where the newest whole checkpoint stands. Raises InputError for one that is not of this pass."""
     stored = run.load_checkpoint(name)
     if stored is None:
         return None
     tensors, numbers = stored
+    other = InputError(
+        f"the checkpoint of run '{run.path}' is of other options or another version; start with --force"
+    )
     try:
         if numbers["fingerprint"] != options.fingerprint(name):
-            raise InputError(
-                f"the checkpoint of run '{run.path}' is of other options or another version; start with --force"
-            )
+            raise other
+        loop = dict(numbers["loop"])
+        within = 0 <= loop["evaluation"] <= evaluations_of(options.of(name)) and 0 <= loop["level"] < 64
+        if not within or int(numbers["solver"]["history"]) != options.of(name).history:
+            raise other
         device = torch.device(options.device)
         tensors = {key: tensor.to(device) for key, tensor in tensors.items()}
-        return LoopState(LBFGS.from_state_dict(tensors, numbers["solver"]), **numbers["loop"])
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"the checkpoint of run '{run.path}' is of another version; start a new run with --force"
-        ) from error
+        return LoopState(LBFGS.from_state_dict(tensors, numbers["solver"]), **loop)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise other from error
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        raise other from error
 
 
 def _require_same_weights(run: RunDirectory, name: PassName, backbone: Backbone) -> None:
@@ -513,18 +408,6 @@ def _require_same_weights(run: RunDirectory, name: PassName, backbone: Backbone)
             f"run '{run.path}' can't be continued with other weights: {known['name']} was {known['source']} "
             f"({known['sha256'][:12]}), now {backbone.source} ({backbone.sha256[:12]}); give the same --weights"
         )
-
-
-def _rows_until(run: RunDirectory, name: PassName, done: int) -> list[dict[str, float]]:
-    """The loss table's first `done` rows; said where they are not all there."""
-    try:
-        rows = run.read_losses(name)[:done]
-    except (InputError, OSError):
-        rows = []
-    if [row.get("evaluation") for row in rows] != list(range(1, done + 1)):
-        warnings.warn(f"'{run.losses_path(name)}' is damaged: it begins at evaluation {done + 1}", stacklevel=2)
-        return []
-    return rows
 
 
 def _write_result(run: RunDirectory, scene: Scene, result: PassResult) -> Pixels:
@@ -548,8 +431,5 @@ def _measures(scene: Scene, pixels: Pixels) -> dict[str, float]:
         return {}
 
 
-def _device_name(device: str) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": device, "threads": torch.get_num_threads()}
-    if device.startswith("cuda"):
-        entry["model"] = torch.cuda.get_device_name(device)
-    return entry
+def _title(name: PassName) -> str:
+    return name.replace("_", " ")

@@ -17,14 +17,17 @@ import numpy as np
 import torch
 
 from deep_image_blending.errors import InputError
+from deep_image_blending.losses.declaration import Loss, declared
 from deep_image_blending.networks.backbones import Backbone
 from deep_image_blending.networks.box import Box, whole
+from deep_image_blending.networks.mask_regions import clusters, region_boxes
 from deep_image_blending.networks.network import Network
 from deep_image_blending.networks.region import RegionFeatures, changed_boxes
-from deep_image_blending.objectives.regions import clusters, region_boxes
+from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.objectives.target_style import TILE
-from deep_image_blending.options.options import Options, PassName, PassOptions
-from deep_image_blending.passes.levels import (
+from deep_image_blending.options.pass_options import PassName, PassOptions
+from deep_image_blending.options.run_options import Options
+from deep_image_blending.passes import (
     repaints_canvas,
     schedule,
     surroundings,
@@ -197,7 +200,7 @@ def decide(
 
 
 def at_hand(device: str, held: int, limit: int | None) -> Amount:
-    """Bytes that the process may hold at its peak, on the host and on the device; a great number where unknown."""
+    """Bytes that the process may hold at its peak, on the host and on the device. Where nobody knows: 2**62."""
     boundless = 1 << 62
     free = memory.host_available()
     host = boundless if free is None else held + free
@@ -299,12 +302,12 @@ def _level_plan(
     own = options.of(name)
     taps = wanted_taps(own)
     size = (mask.shape[0], mask.shape[1])
-    published = own.objective == "published"
-    pixels = size[0] * size[1] if published else int((mask > 0).sum())
+    kind = kind_of(own.objective)
+    pixels = size[0] * size[1] if kind.every_pixel else int((mask > 0).sum())
     shortened = network.truncated(taps) if taps else None
-    tile = 0 if published else tile_of(network, way == "thrifty")
+    tile = tile_of(network, way == "thrifty") if kind.thrifty else 0
     boxes: list[Box] = []
-    if shortened is not None and published:
+    if shortened is not None and kind.whole_canvas:
         boxes = [whole(size)]
     elif shortened is not None:
         align = max(shortened.strides().values())
@@ -314,7 +317,7 @@ def _level_plan(
     works = [] if shortened is None else [_work(shortened, one) for one in sizes]
     count = _counted(options, name, size, mask, pixels, network, shortened, sizes, evaluations, bool(tile))
     factor = 3 if tile else 2
-    style = (3 if own.style_from == "similar" else 1) if own.weights.style else 0
+    style = (3 if own.style_from == "similar" else 1) if own.weights["style"] else 0
     area = scene.canvas[0] * scene.canvas[1] / scale**2 if own.style_from == "whole" else size[0] * size[1]
     per_pixel = 0.0 if shortened is None else _work(shortened, _everything(shortened, (256, 256))) / 256**2
     return LevelPlan(
@@ -402,8 +405,8 @@ def _counted(
     pairs = own.history if options.device != "cpu" else min(own.history, evaluations)
     solver = (2 * pairs + 7) * vector
     style_taps, content_tap = taps_of(own)
-    style = style_taps if own.weights.style or own.weights.histogram else ()
-    content = content_tap if own.weights.content else None
+    style = style_taps if any(loss.taps == "style" for loss in _weighed(own)) else ()
+    content = content_tap if any(loss.taps == "content" for loss in _weighed(own)) else None
     evaluated = kept = setup = 0
     if shortened is not None:
         channels = _channels(shortened)
@@ -430,9 +433,14 @@ def _counted(
     return Amount(_LIBRARIES + pictures + host_setup, _CUDA_LIBRARIES + on_device)
 
 
+def _weighed(own: PassOptions) -> list[Loss]:
+    """The losses of a pass."""
+    return [loss for name, loss in declared().items() if own.weights[name]]
+
+
 def _target_features(network: Network, own: PassOptions, size: tuple[int, int], element: int) -> int:
     """Bytes while one tile of the target is looked at for its style."""
-    if not (own.weights.style or own.weights.histogram):
+    if not any(loss.taps == "style" for loss in _weighed(own)):
         return 0
     reach = network.reach()
     tile = (min(size[0], TILE + 2 * reach), min(size[1], TILE + 2 * reach))

@@ -23,7 +23,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-LineSearch = Literal["wolfe", "fixed"]
+LineSearch = Literal["armijo", "fixed"]
 Status = Literal["running", "converged", "stalled", "diverged"]
 Numbers = dict[str, float | int | str]
 Preconditioner = Callable[[Tensor], Tensor]
@@ -87,7 +87,7 @@ def cubic_step(step: float, rise: float, slope: float, new_slope: float) -> floa
 class LBFGS:
     """A minimiser of one tensor: evaluate at `ask()`, give `tell()` the loss and the gradient there, repeat.
 
-    `line_search="wolfe"` tries the full quasi-Newton step and takes it when the loss falls enough (the Armijo
+    `line_search="armijo"` tries the full quasi-Newton step and takes it when the loss falls enough (the Armijo
     condition); otherwise it backtracks by cubic interpolation. A step of negative curvature is taken, but not
     remembered. No point is evaluated twice, and the loss of `x` never rises. Steepest-descent directions (the
     first, and those after a failed line search) are scaled so that the largest change of an element is
@@ -97,7 +97,7 @@ class LBFGS:
     iterate, and the loss may rise.
 
     `precondition` maps a flat vector to a fixed symmetric positive definite approximate inverse Hessian times
-    it, in place of the identity; its scale does not matter in "wolfe" mode.
+    it, in place of the identity; its scale does not matter in "armijo" mode.
 
     `status` is "running"; "converged" once no element of the gradient exceeds `gradient_tolerance`; "stalled"
     when no step lowers the loss by what its precision can show; "diverged" when the loss or its gradient was
@@ -110,20 +110,20 @@ class LBFGS:
         x0: Tensor,
         *,
         history: int = 20,
-        line_search: LineSearch = "wolfe",
+        line_search: LineSearch = "armijo",
         lr: float = 1.0,
         first_step: float = 4.0,
         max_step: float = math.inf,
         gradient_tolerance: float = 0.0,
         precondition: Preconditioner | None = None,
     ) -> None:
-        """`x0` is of any shape, and copied. `lr` serves "fixed", `first_step` and `max_step` serve "wolfe".
+        """`x0` is of any shape, and copied. `lr` serves "fixed", `first_step` and `max_step` serve "armijo".
 
         Raises ValueError for a history or step that is not positive, or an unknown line search.
         """
         if history < 1 or not min(lr, first_step, max_step) > 0:
             raise ValueError("history, lr, first_step and max_step must be positive")
-        if line_search not in ("wolfe", "fixed"):
+        if line_search not in ("armijo", "fixed"):
             raise ValueError(f"line_search is 'wolfe' or 'fixed', not {line_search!r}")
         self.history, self.line_search, self.lr = history, line_search, lr
         self.first_step, self.max_step, self.gradient_tolerance = first_step, max_step, gradient_tolerance
@@ -150,7 +150,7 @@ class LBFGS:
 
     @property
     def best(self) -> Tensor:
-        """The point of the lowest loss so far, in the shape of `x0`; in "wolfe" mode it is `x`."""
+        """The point of the lowest loss so far, in the shape of `x0`; in "armijo" mode it is `x`."""
         return self._best.view(self._shape)
 
     def ask(self) -> Tensor:

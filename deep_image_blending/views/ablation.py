@@ -11,13 +11,15 @@ from typing import Any
 import numpy.typing as npt
 
 from deep_image_blending import passes
+from deep_image_blending.losses.declaration import declared
 from deep_image_blending.measures.measures import evaluate_scene
-from deep_image_blending.networks.backbones import Backbone
-from deep_image_blending.options.options import PASSES, TERMS, Options, PassName, PassOptions
+from deep_image_blending.options.pass_options import PASSES, PassName, PassOptions
+from deep_image_blending.options.run_options import Options
 from deep_image_blending.pictures.images import in_srgb, read_picture
-from deep_image_blending.pictures.scene import Float, Scene
-from deep_image_blending.runs import execution as pipeline
+from deep_image_blending.pictures.scene import Scene
 from deep_image_blending.runs.directory import RunDirectory
+from deep_image_blending.runs.execution import Ready, begin_run, run_pass
+from deep_image_blending.runs.job import Hooks
 from deep_image_blending.solve.loop import Evaluation
 from deep_image_blending.views.contact_sheet import Pixels, contact_sheet, with_margin
 
@@ -54,7 +56,7 @@ def variants(options: Options) -> list[Variant]:
     leave a pass without any loss is not among them.
     """
     found = [Variant(FULL, options)]
-    for term in (*TERMS, "colour"):
+    for term in (*declared(), "colour"):
         changed = dataclasses.replace(
             options, first=_without(options.first, term), second=_without(options.second, term)
         )
@@ -67,59 +69,43 @@ def variants(options: Options) -> list[Variant]:
 
 
 def study(
-    scene: Scene,
-    inputs: pipeline.Inputs,
-    options: Options,
-    loaded: Mapping[PassName, Backbone],
+    ready: Ready,
     folder: Path,
-    *,
-    init_picture: Float | None = None,
-    force: bool = False,
-    thrifty: bool = False,
     tell: Tell = lambda what, done, total: None,
-    interrupted: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Row]:
     """Paste and Poisson cloning, then every variant, each a run in its own subdirectory of `folder`.
 
     What variants have in common, a first pass among them, is computed once; the result is that of `blend run` with
-    the same options, to the bit. Raises what `pipeline.execute` does.
+    the same options, to the bit. Raises what `run_pass` does.
     """
+    scene = ready.scene
     yield _row(scene, "paste", scene.composed(*scene.pasted()))
     tell("Poisson", 0, 0)
     window = scene.window(1)
     start = passes.poisson_start(window)
     cloned = scene.composed(window, window.target + window.mask[..., None] * (start - window.target))
     yield _row(scene, "Poisson", cloned)
-    plan = variants(options)
-    total = sum(variant.options.of(name).evaluations for variant in plan for name in PASSES)
-    done = 0
-    prepared = passes.Prepared()
+    plan = variants(ready.options)
+    total = sum(passes.evaluations_of(variant.options.of(name)) for variant in plan for name in PASSES)
+    done, prepared = 0, passes.Prepared()
     made: dict[str, RunDirectory] = {}
     full: RunDirectory | None = None
     for variant in plan:
-        with RunDirectory.create(folder / variant.folder, force=force) as run:
-            pipeline.begin_run(run, inputs, scene, variant.options, (f"ablation: {variant.label}",))
+        own = _ready(ready, variant)
+        with RunDirectory.create(folder / variant.folder, force=ready.job.output.force) as run:
+            begin_run(run, own)
             for name in PASSES:
                 what = f"{variant.label}, {name.replace('_', ' ')}"
                 tell(what, done, total)
-                key = variant.options.fingerprint(name) + str(variant.options.of(name).steps)
+                key = variant.options.fingerprint(name)
                 if name == "first_pass" and key in made:
                     _take_first_pass(made[key], run)
                 else:
-                    pipeline.execute(
-                        run,
-                        scene,
-                        variant.options,
-                        {name: _truncated(loaded[name], variant.options.of(name))},
-                        name,
-                        init_picture=init_picture,
-                        thrifty=thrifty,
-                        observers=(_Counter(tell, what, done, total),),
-                        interrupted=interrupted,
-                        prepared=prepared,
-                    )
+                    counter = _Counter(tell, what, done, total)
+                    run_pass(own, name, Hooks((counter,), stop=stop, prepared=prepared), run)
                     made.setdefault(key, run)
-                done += variant.options.of(name).evaluations
+                done += passes.evaluations_of(variant.options.of(name))
                 tell(what, done, total)
             if full is not None and variant is plan[-1]:
                 yield _finished("without second pass", full, "first_pass")
@@ -139,18 +125,23 @@ def sheet(scene: Scene, rows: Sequence[Row], *, crop: bool, columns: int | None 
 
 def _without(options: PassOptions, term: str) -> PassOptions:
     if term == "colour":
-        return dataclasses.replace(options, colour=0.0) if options.weights.content else options
-    return dataclasses.replace(options, weights=dataclasses.replace(options.weights, **{term: 0.0}))
+        return dataclasses.replace(options, colour_weight=0.0) if options.weights["content"] else options
+    return dataclasses.replace(options, weights=options.weights.changed(**{term: 0.0}))
 
 
 def _has_losses(options: PassOptions) -> bool:
-    return any(getattr(options.weights, term) for term in TERMS)
+    return any(options.weights.values())
 
 
-def _truncated(backbone: Backbone, options: PassOptions) -> Backbone:
-    """The network as a run of these options alone would load it."""
-    wanted = passes.wanted_taps(options)
-    return dataclasses.replace(backbone, network=backbone.network.truncated(wanted)) if wanted else backbone
+def _ready(ready: Ready, variant: Variant) -> Ready:
+    """The same scene for a variant's options, with the networks as a run of these options alone would load them."""
+    loaded = {}
+    for name, backbone in ready.loaded.items():
+        wanted = passes.wanted_taps(variant.options.of(name))
+        network = backbone.network.truncated(wanted) if wanted else backbone.network
+        loaded[name] = dataclasses.replace(backbone, network=network)
+    said = (*ready.said, f"ablation: {variant.label}")
+    return dataclasses.replace(ready, options=variant.options, loaded=loaded, said=said)
 
 
 def _take_first_pass(donor: RunDirectory, run: RunDirectory) -> None:

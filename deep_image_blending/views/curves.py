@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from deep_image_blending.options.options import TERMS
+from deep_image_blending.losses.declaration import declared
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,14 +21,8 @@ if TYPE_CHECKING:
 Table = tuple[str, Sequence[Mapping[str, float]]]
 """A pass's name and its loss table's rows."""
 
-COLOURS = {
-    "total": "#1f2328",
-    "gradient": "#1f77b4",
-    "style": "#d9480f",
-    "content": "#2b8a3e",
-    "histogram": "#9c36b5",
-    "tv": "#868e96",
-}
+TOTAL = "#1f2328"
+"""Colour of the total; a loss says its own."""
 PAPER = "#fafaf8"
 DECADES = 4
 """Terms smaller than the largest total by more powers of ten than this fall off the diagram."""
@@ -98,13 +92,13 @@ def _figure(tables: Sequence[Table], size: tuple[float, float], font: float) -> 
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         for axes, (name, rows) in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables, strict=True):
             highest = max(row["total"] for row in rows)
-            for term in ("total", *TERMS):
+            for term in ("total", *declared()):
                 points = [(row["evaluation"], row[term]) for row in rows if row.get(term, 0) > 0]
                 if points:
                     width = 1.8 if term == "total" else 1.2
                     marker = "." if len(points) == 1 else None
                     axes.plot(
-                        *zip(*points, strict=True), label=term, color=COLOURS[term], linewidth=width, marker=marker
+                        *zip(*points, strict=True), label=term, color=_colour(term), linewidth=width, marker=marker
                     )
             axes.set_yscale("log")
             if highest > 0:
@@ -115,6 +109,11 @@ def _figure(tables: Sequence[Table], size: tuple[float, float], font: float) -> 
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(color="#e4e2da", linewidth=0.7)
         lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
-        named = {term: lines[term] for term in COLOURS if term in lines}
+        named = {term: lines[term] for term in ("total", *declared()) if term in lines}
         figure.legend(named.values(), named, loc="outside upper right", ncols=len(named), frameon=False)
     return figure
+
+
+def _colour(term: str) -> str:
+    """The colour of a loss, as it declares it."""
+    return TOTAL if term == "total" else declared()[term].colour

@@ -19,11 +19,12 @@ from scipy import ndimage
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write
 from deep_image_blending.measures.measures import MEASURES, evaluate_scene
-from deep_image_blending.options.options import PASSES, Options
+from deep_image_blending.options.pass_options import PASSES
 from deep_image_blending.passes.start import poisson_start
 from deep_image_blending.pictures.scene import Scene, as_float
-from deep_image_blending.runs import execution as pipeline
 from deep_image_blending.runs.directory import RunDirectory
+from deep_image_blending.runs.inputs import inputs_of, scene_of
+from deep_image_blending.runs.job import stored_options
 from deep_image_blending.views.contact_sheet import Box, Pixels, as_bytes, fitted, run_pictures, with_margin
 from deep_image_blending.views.curves import curves_svg
 from deep_image_blending.views.preview import mask_edge
@@ -119,8 +120,8 @@ def _gathered(run: RunDirectory, name: str) -> _Shown:
 
 def _scene(run: RunDirectory) -> Scene:
     """The run's scene, from its inputs. Raises InputError where they are gone, changed, or placed otherwise."""
-    options = Options.from_json(run.manifest.get("options", {}))
-    scene = pipeline.scene_of(pipeline.inputs_of(run), options, lambda _: None)
+    options = stored_options(run)
+    scene, _ = scene_of(inputs_of(run, options.placement.max_pixels), options, lambda _: None)
     if list(scene.region()) != list(run.manifest.get("placement", {}).get("region", ())):
         raise InputError(f"run '{run.path}' was placed in another way")
     return scene

@@ -21,7 +21,7 @@ from skimage.color import rgb2lab
 
 from deep_image_blending.errors import InputError, RunError, require_one_of
 from deep_image_blending.files import atomic_write
-from deep_image_blending.options.options import PASSES, PassName
+from deep_image_blending.options.pass_options import PASSES, PassName
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.views.curves import CurveStrip, curve_strip
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from deep_image_blending.options.options import Weights
 from PIL import Image, ImageDraw, ImageOps
 from rich.console import Console
 from rich.table import Table
@@ -24,7 +25,6 @@ from deep_image_blending import passes
 from deep_image_blending.networks.backbones import load_backbone
 from deep_image_blending.objectives.natural import NormalisedObjective
 from deep_image_blending.options import options as config
-from deep_image_blending.options.options import Weights
 from deep_image_blending.pictures.demo import Demo, demos
 from deep_image_blending.pictures.images import compose_like, load_mask, load_picture
 from deep_image_blending.pictures.placement import Placement

@@ -29,6 +29,7 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import skimage
+from deep_image_blending.options.options import Options
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -40,7 +41,6 @@ from deep_image_blending import passes
 from deep_image_blending.measures.measures import MEASURES, evaluate_scene
 from deep_image_blending.networks.backbones import load_backbone
 from deep_image_blending.options import options as config
-from deep_image_blending.options.options import Options
 from deep_image_blending.pictures.demo import demos
 from deep_image_blending.pictures.images import compose_like, load_picture
 from deep_image_blending.pictures.placement import Placement

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from deep_image_blending.options.options import Options, Weights, preset
 from scipy.ndimage import binary_erosion, gaussian_filter
 from torch import Tensor
 
 from deep_image_blending import passes
 from deep_image_blending.networks.backbones import Backbone, load_backbone
 from deep_image_blending.objectives.natural import NormalisedObjective
-from deep_image_blending.options.options import Options, Weights, preset
 from deep_image_blending.passes import start
 from deep_image_blending.pictures.images import load_picture
 from deep_image_blending.pictures.placement import Placement

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from deep_image_blending.networks.box import Box, union
 from deep_image_blending.networks.network import Network
+from deep_image_blending.networks.region import RegionFeatures
 
 BORDER = 2
 """Positions of every layer along the canvas's border that style is not measured at."""
@@ -20,6 +22,41 @@ BORDER = 2
 def thrifty_tile(network: Network) -> int:
     """A tile whose surroundings don't outweigh it."""
     return max(512, 2 * network.reach())
+
+
+@dataclass(frozen=True)
+class Region:
+    """One cluster of the mask, or a tile of one: its pixels and its features, where they vary."""
+
+    box: Box
+    features: RegionFeatures
+    weights: Mapping[str, Tensor]
+    """By tap: the mask resampled to the layer, on the positions that vary, (1, 1, h_l, w_l)."""
+    style_weights: Mapping[str, Tensor]
+    """The same off the canvas's border."""
+
+
+def regions_of(network: Network, target: Tensor, mask: Tensor, taps: set[str], tile: int = 0) -> list[Region]:
+    """The regions of a window, target (1, 3, h, w), mask (1, 1, h, w); none where there are no taps.
+
+    tile: side in pixels of the parts that are evaluated one at a time; 0 evaluates a cluster as a whole.
+    """
+    if not taps:
+        return []
+    shortened = network.truncated(taps)
+    strides = shortened.strides()
+    sizes = shortened.sizes((mask.shape[2], mask.shape[3]))
+    resampled = {tap: resample(mask, strides[tap], sizes[tap]) for tap in taps}
+    styled = {tap: off_the_border(resampled[tap]) for tap in taps}
+    found = []
+    for box, core in region_boxes(shortened, clusters(mask, shortened.reach(), max(strides.values())), tile):
+        features = RegionFeatures(shortened, target, box, taps)
+        by_tap, of_style = (
+            {tap: counted_weights(weights[tap], features.boxes[tap], core, strides[tap]) for tap in taps}
+            for weights in (resampled, styled)
+        )
+        found.append(Region(box, features, by_tap, of_style))
+    return found
 
 
 def bounding_box(mask: Tensor) -> Box:
@@ -145,12 +182,3 @@ def off_the_border(weights: Tensor) -> Tensor:
 
 def cut(image: Tensor, box: Box) -> Tensor:
     return image[:, :, box.top : box.bottom, box.left : box.right]
-
-
-def rows_of(features: Tensor) -> Tensor:
-    return wide(features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]))
-
-
-def wide(values: Tensor) -> Tensor:
-    """In float32 or better."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))

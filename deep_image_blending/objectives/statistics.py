@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from deep_image_blending import losses
-from deep_image_blending.networks.network import Network
-from deep_image_blending.objectives.regions import resample
+from deep_image_blending.declaration import options_of
+from deep_image_blending.losses.term import TargetStatistics
+from deep_image_blending.networks.mask_regions import resample
+from deep_image_blending.objectives.objective import Setting
+from deep_image_blending.objectives.taps import taps_of
 from deep_image_blending.objectives.target_style import (
     log_totals,
     recoloured,
@@ -19,57 +22,34 @@ from deep_image_blending.objectives.target_style import (
     sorted_values,
     target_moments,
 )
-from deep_image_blending.options.options import PassOptions
-from deep_image_blending.passes.start import digest
+from deep_image_blending.options.pass_options import PassOptions
 from deep_image_blending.pictures.scene import Float, Scene, Window, as_float, averaged
 from deep_image_blending.pictures.tensors import image_tensor, plane_tensor
 
 
-@dataclass(frozen=True)
-class TargetStatistics:
-    """What style and histogram compare with: by layer, moments, log totals (ResNet's smoothing), sorted values."""
-
-    moments: dict[str, Tensor]
-    log_totals: dict[str, Tensor]
-    sorted_values: dict[str, Tensor] | None
-
-
-def statistics_key(
-    window: Window, options: PassOptions, taps: Sequence[str], begun: Float, own: Float
-) -> tuple[object, ...]:
-    """All that a scene's target statistics depend on."""
-    start = digest(begun) if options.style_from == "similar" else ""
+def statistics_of(setting: Setting, own: Float) -> TargetStatistics:
+    """What a setting's losses compare with. own: (h, w, 3), 0..255, the picture that the object's colours are of."""
+    options, window = setting.options, setting.window
+    deciding = tuple(getattr(options, name) for name, one in options_of(PassOptions).items() if one.of_target)
+    begun = digest(setting.begun) if options.style_from == "similar" else ""
     colours = digest(own) if options.palette < 1 else ""
-    asked = (options.backbone, tuple(taps), options.style_from, options.palette, options.smoothing)
-    return (
-        *asked,
-        options.weights.style > 0,
-        options.weights.histogram > 0,
-        window.scale,
-        window.mask.shape,
-        start,
-        colours,
-    )
+    weighed = tuple(options.weights[name] > 0 for name in options.weights)
+    key = ("statistics", deciding, weighed, window.scale, window.mask.shape, begun, colours)
+    found: TargetStatistics = setting.prepared.once(key, lambda: target_statistics(setting, own))
+    return found
 
 
-def target_statistics(
-    scene: Scene,
-    window: Window,
-    options: PassOptions,
-    network: Network,
-    style_taps: tuple[str, ...],
-    begun: Float,
-    own: Float,
-    device: torch.device,
-) -> TargetStatistics:
-    """begun: where the pass starts, which the target's parts are compared with. own: the object's colours."""
+def target_statistics(setting: Setting, own: Float) -> TargetStatistics:
+    """The same, computed. The target's parts are compared with what the resolution begins with."""
+    options, window, network, device = setting.options, setting.window, setting.network, setting.device
+    scene, style_taps = setting.scene, taps_of(options)[0]
     target, mask = image_tensor(window.target, device), plane_tensor(window.mask, device)
-    wide = options.style_from == "whole" and options.weights.style > 0
+    wide = options.style_from == "whole" and options.weights["style"] > 0
     area = whole_target(scene, window, device) if wide else target
     weights: dict[str, Tensor] | None = None
     full: Tensor | None = None
-    if options.weights.style and options.style_from == "similar":
-        shown = target + mask * (image_tensor(begun, device) - target)
+    if options.weights["style"] and options.style_from == "similar":
+        shown = target + mask * (image_tensor(setting.begun, device) - target)
         full = similarity(network, target, shown, mask, style_taps[-1])
         sizes, strides = network.sizes((target.shape[2], target.shape[3])), network.strides()
         weights = {tap: resample(full, strides[tap], sizes[tap]) for tap in style_taps}
@@ -78,7 +58,7 @@ def target_statistics(
         area, target = recoloured(area, colours), recoloured(target, colours)
     totals: dict[str, Tensor] = {}
     moments: dict[str, Tensor] = {}
-    if options.weights.style:
+    if options.weights["style"]:
         if options.smoothing and network.name == "resnet50":
             totals = log_totals(network, area, style_taps)
         moments = target_moments(
@@ -88,7 +68,7 @@ def target_statistics(
             weights,
             (lambda tap, found: losses.smooth_activations(found, totals[tap])) if totals else None,
         )
-    histogram = sorted_values(network, target, style_taps) if options.weights.histogram else None
+    histogram = sorted_values(network, target, style_taps) if options.weights["histogram"] else {}
     return TargetStatistics(moments, totals, histogram)
 
 
@@ -97,3 +77,8 @@ def whole_target(scene: Scene, window: Window, device: torch.device) -> Tensor:
     pixels = averaged(as_float(scene.target.pixels), window.scale)
     # As it lies in memory: it is seen tile by tile.
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].to(device)
+
+
+def digest(picture: Float) -> str:
+    """SHA-256 of a picture's numbers."""
+    return hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest()

@@ -1,0 +1,148 @@
+"""Commands made from the options' declarations.
+
+A command is a class: its own arguments are its fields, its help is its docstring, and `run` does the work. The
+options that it takes are added to it as further fields, each made from its declaration.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from deep_image_blending.declaration import Option, options_of
+from deep_image_blending.options.catalogue import catalogue
+from deep_image_blending.options.pass_options import PASSES, PassOptions
+from deep_image_blending.options.run_options import Options
+
+Given = Mapping[str, Any]
+
+
+@dataclass
+class Command:
+    """A command with what it was given."""
+
+    def given(self) -> Given:
+        """The options that were given, by their declared names; what is not among them has its default."""
+        values = {}
+        for name in self._declared():
+            value = getattr(self, name)
+            if value is not None:
+                values[name] = value
+        return values
+
+    def run(self) -> None:
+        """Do it."""
+        raise NotImplementedError
+
+    @classmethod
+    def _declared(cls) -> Iterable[str]:
+        return getattr(cls, "declared_names", ())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command as it is registered. takes: names of the options that are added to it."""
+
+    name: str
+    made: type[Command]
+    takes: tuple[str, ...]
+    panel: str | None
+    hidden: bool
+
+
+ENTRIES: dict[str, Entry] = {}
+_T = TypeVar("_T", bound=type[Command])
+
+
+def command(
+    name: str, *, takes: Iterable[str] = (), panel: str | None = None, also: str | None = None
+) -> Callable[[_T], _T]:
+    """Register a class as a command. also: a second name, not listed."""
+
+    def register(made: _T) -> _T:
+        names = tuple(one for one in catalogue() if one in set(takes))
+        ENTRIES[name] = Entry(name, made, names, panel, hidden=False)
+        if also is not None:
+            ENTRIES[also] = Entry(also, made, names, panel, hidden=True)
+        return made
+
+    return register
+
+
+def add_to(app: typer.Typer, entry: Entry, everything: bool) -> None:
+    """Add a command to an app. everything: show every option in its help, not those alone that people use."""
+    # A command's own fields come again, with their types in place of the types' names, which the parser asks for.
+    hints = get_type_hints(entry.made, include_extras=True)
+    fields: list[tuple[str, Any, Any]] = [
+        (one.name, hints[one.name], dataclasses.field(default=one.default))
+        for one in dataclasses.fields(entry.made)
+    ]
+    for name in entry.takes:
+        fields.extend(_fields(catalogue()[name], everything))
+    names = [name for name, _, _ in fields if name not in entry.made.__dataclass_fields__]
+    rarely = sum(not catalogue()[name].common for name in entry.takes)
+    if rarely:
+        text = "Show every option." if everything else f"Show the other {rarely} options, too."
+        hint = typer.Option("--help-all", help=text, metavar="", rich_help_panel="Run and output")
+        fields.append(("help_all", Annotated[bool, hint], False))
+    made = dataclasses.make_dataclass(
+        entry.made.__name__, fields, bases=(entry.made,), namespace={"declared_names": tuple(names)}
+    )
+    made.__doc__ = entry.made.__doc__
+    app.command(entry.name, rich_help_panel=entry.panel, hidden=entry.hidden)(made)
+
+
+def _fields(one: Option, everything: bool) -> list[tuple[str, Any, Any]]:
+    """The field of an option, and those of the flags that set one pass alone."""
+    shown = one.common or everything
+    text = one.help + _default(one)
+    settings: dict[str, Any] = {"rich_help_panel": one.group, "hidden": not shown, "show_default": False}
+    if one.kind == "switch":
+        flags = f"{one.flag}/{one.negative}" if one.negative else one.flag
+        kind = bool | None if one.negative else bool
+        switch = typer.Option(flags, help=text, metavar="", **settings)
+        return [(one.name, Annotated[kind, switch], None if one.negative else False)]
+    metavar = one.metavar or _metavar(one)
+    word = typer.Option(one.flag, help=text, metavar=metavar, **settings)
+    found: list[tuple[str, Any, Any]] = [(one.name, Annotated[str | None, word], None)]
+    for flag, which in zip(one.also or (), ("first", "second"), strict=False):
+        alone = typer.Option(
+            flag,
+            help=f"The same for the {which} pass alone.",
+            metavar=metavar,
+            **{**settings, "hidden": not everything},
+        )
+        found.append((flag.removeprefix("--").replace("-", "_"), Annotated[str | None, alone], None))
+    return found
+
+
+def _metavar(one: Option) -> str:
+    if one.choices:
+        return "|".join(one.choices)
+    plain = {"number": "NUMBER", "whole number": "COUNT", "path": "PATH", "list": "NAMES"}.get(one.kind, "WORD")
+    return f"{plain}[,{plain}]" if one.pair else plain
+
+
+def _default(one: Option) -> str:
+    """What an option is where it is not given, as the preset `natural` has it."""
+    from deep_image_blending.losses.declaration import declared
+    from deep_image_blending.options.presets import preset
+
+    natural = preset("natural")
+    by_weight = {loss.option.name: loss.name for loss in declared().values()}
+    if one.name in by_weight:
+        values = [natural.of(name).weights[by_weight[one.name]] for name in PASSES]
+    elif one.name in PassOptions.__dataclass_fields__:
+        values = [getattr(natural.of(name), one.name) for name in PASSES]
+    else:
+        values = [getattr(natural, one.name) if one.name in options_of(Options) else one.default]
+    if one.scope != "both":
+        values = values[-1:] if one.scope == "second" else values[:1]
+    if one.kind == "switch" or any(value is None for value in values):
+        return ""
+    texts = list(dict.fromkeys(f"{value:g}" if isinstance(value, float) else str(value) for value in values))
+    return f" ({', then '.join(texts)})"

@@ -1,0 +1,88 @@
+"""The kinds of objective by their names: each answers for itself, and nobody asks which one it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from deep_image_blending.errors import InputError
+from deep_image_blending.objectives.objective import Kind, Objective, Setting
+
+if TYPE_CHECKING:
+    from deep_image_blending.pictures.scene import Scene
+
+
+class Normalised:
+    """Relative losses inside the mask; see `natural.py`."""
+
+    whole_canvas = False
+    every_pixel = False
+    thrifty = True
+    harmonises = True
+
+    def evaluations(self, num_steps: int) -> int:
+        return num_steps
+
+    def require(self, scene: Scene) -> None:
+        return None
+
+    def smallest(self, scene: Scene) -> tuple[tuple[int, int], str]:
+        return scene.canvas, f"'{scene.target.path}'"
+
+    def build(self, setting: Setting) -> Objective:
+        from deep_image_blending.objectives.natural import NormalisedObjective, WindowTensors
+        from deep_image_blending.objectives.statistics import statistics_of
+        from deep_image_blending.objectives.taps import taps_of
+        from deep_image_blending.pictures.tensors import image_tensor, plane_tensor
+
+        window, device = setting.window, setting.device
+        reference = setting.begun if setting.name == "second_pass" else window.source
+        tensors = WindowTensors(
+            image_tensor(window.source, device),
+            plane_tensor(window.mask, device),
+            image_tensor(window.target, device),
+            image_tensor(reference, device),
+        )
+        statistics = statistics_of(setting, reference)
+        taps = taps_of(setting.options)
+        return NormalisedObjective(setting.network, setting.options, tensors, statistics, taps, setting.tile)
+
+
+class Published:
+    """The losses of the published program, number for number; see `published.py`."""
+
+    whole_canvas = True
+    every_pixel = True
+    thrifty = False
+    harmonises = False
+
+    def evaluations(self, num_steps: int) -> int:
+        # The published program steps 20 evaluations at a time until their number exceeds the steps.
+        return 20 * (num_steps // 20 + 1)
+
+    def require(self, scene: Scene) -> None:
+        height, width = scene.canvas
+        bottom, right = scene.top + scene.mask.shape[0], scene.left + scene.mask.shape[1]
+        if scene.top < 0 or scene.left < 0 or bottom > height or right > width:
+            raise InputError(
+                f"preset wacv2020 needs the whole source on the canvas: it covers rows {scene.top}..{bottom} and "
+                f"columns {scene.left}..{right} of a {width}x{height} canvas; move it with --x and --y, "
+                "or use --preset natural"
+            )
+
+    def smallest(self, scene: Scene) -> tuple[tuple[int, int], str]:
+        return (scene.mask.shape[0], scene.mask.shape[1]), "the source"
+
+    def build(self, setting: Setting) -> Objective:
+        from deep_image_blending.objectives import published
+
+        make = published.first_pass if setting.name == "first_pass" else published.second_pass
+        return make(setting)
+
+
+_KINDS: Mapping[str, Kind] = {"normalised": Normalised(), "published": Published()}
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of objective by its name."""
+    return _KINDS[name]

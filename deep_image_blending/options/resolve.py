@@ -1,0 +1,144 @@
+"""From what a user gave to options: one way for the command line, Python, manifests and the studio."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deep_image_blending.declaration import Option, options_of
+from deep_image_blending.errors import InputError, suggestion
+from deep_image_blending.losses.declaration import declared
+from deep_image_blending.options.catalogue import catalogue
+from deep_image_blending.options.pass_options import PassName, PassOptions
+from deep_image_blending.options.presets import preset
+from deep_image_blending.options.run_options import Options, with_init
+from deep_image_blending.options.stored import options_to_dict
+from deep_image_blending.pictures.placement import Placement
+
+_EARLIER = {"first_steps": "num_steps", "second_steps": "num_steps"}
+
+
+def checked_names(given: Mapping[str, Any]) -> None:
+    """Raise InputError, with the nearest name, for an option that is none."""
+    known = {*catalogue(), *_EARLIER}
+    for name in given:
+        if name not in known:
+            raise InputError(f"unknown option {name!r}; {suggestion(name, known)}")
+
+
+def resolve_options(
+    given: Mapping[str, Any], passes: tuple[PassName, ...], base: Options | None = None
+) -> Options:
+    """The preset's options (or a stored run's, `base`), with what was given.
+
+    Raises InputError for a value that is out of range or means nothing to these passes. The device is still open.
+    """
+    name = given.get("preset")
+    options = preset(str(name) if name is not None else "natural") if base is None else base
+    if base is not None and name is not None:
+        chosen = preset(str(name))
+        options = dataclasses.replace(
+            base,
+            first=chosen.first if "first_pass" in passes else base.first,
+            second=chosen.second,
+            preset=chosen.preset,
+            published_input=chosen.published_input,
+        )
+    changes: dict[str, Any] = {"placement": placed(given, options.placement)}
+    if given.get("init") is not None and isinstance(given["init"], str | Path):
+        changes["init"] = with_init(str(given["init"]))
+    if given.get("seed") is not None:
+        changes["seed"] = catalogue()["seed"].coerced(given["seed"])
+    options = dataclasses.replace(options, **changes)
+    for index, one in enumerate(passes):
+        own = options.of(one)
+        _refuse_without_effect(given, own)
+        changed = _with_given(given, own, one, index, len(passes))
+        options = options.with_pass(one, changed)
+    for one in passes:
+        if not any(options.of(one).weights.values()):
+            raise InputError(
+                f"the {one.replace('_', ' ')} has nothing to do: every weight is 0; give one of them more"
+            )
+    return options
+
+
+def placed(given: Mapping[str, Any], base: Placement | None = None) -> Placement:
+    """The placement with what was given."""
+    known = options_of(Placement)
+    changes = {name: known[name].coerced(given[name]) for name in known if given.get(name) is not None}
+    return dataclasses.replace(base or Placement(), **changes)
+
+
+def refuse_changes(stored: Options, asked: Options, path: Path) -> None:
+    """Raise InputError that shows what differs."""
+    before, after = _flat(options_to_dict(stored)), _flat(options_to_dict(asked))
+    # What decides no picture may change; the preset's name is one of its options' values.
+    free = {f"placement.{name}" for name, one in options_of(Placement).items() if not one.decides}
+    changed = [key for key in before if key not in free and before[key] != after.get(key)]
+    if changed:
+        shown = "; ".join(f"{key} was {before[key]!r}, now {after.get(key)!r}" for key in changed)
+        raise InputError(f"run '{path}' can't be continued with other options: {shown}")
+
+
+def refuse_unused(given: Mapping[str, Any], names: tuple[str, ...], what: str) -> None:
+    """Raise InputError for an option that has no meaning in this form of a command."""
+    for name in names:
+        if given.get(name) not in (None, False):
+            raise InputError(f"--{name.replace('_', '-')} is not used by {what}; leave it out")
+
+
+def _with_given(given: Mapping[str, Any], own: PassOptions, name: PassName, index: int, count: int) -> PassOptions:
+    """One pass's options with what was given for it."""
+    other = "second" if name == "first_pass" else "first"
+    changes: dict[str, Any] = {}
+    for one in options_of(PassOptions).values():
+        value = _given(given, one, name, index, count)
+        if value is not None and one.scope != other and (one.name, value) != ("backbone", "auto"):
+            changes[one.name] = value
+    weights = {}
+    for loss in declared().values():
+        value = _given(given, loss.option, name, index, count)
+        if value is not None and loss.scope != other:
+            weights[loss.name] = value
+    if weights:
+        changes["weights"] = own.weights.changed(**weights)
+    if changes.get("backbone", own.backbone) != own.backbone:
+        # The preset's layers are those of its own backbone.
+        changes = {"style_layers": None, "content_layer": None, **changes}
+    return dataclasses.replace(own, **changes)
+
+
+def _given(given: Mapping[str, Any], one: Option, name: PassName, index: int, count: int) -> Any:
+    """The value of an option for one pass; None: not given."""
+    if one.also is not None:
+        alone = given.get(one.also[0 if name == "first_pass" else 1].removeprefix("--").replace("-", "_"))
+        if alone is not None:
+            return one.coerced(alone)
+    value = given.get(one.name)
+    if one.kind == "list" or value is None:
+        return one.coerced(value)
+    return one.for_passes(value, count)[index]
+
+
+def _refuse_without_effect(given: Mapping[str, Any], own: PassOptions) -> None:
+    for one in options_of(PassOptions).values():
+        if given.get(one.name) in (None, False) or not one.objectives or own.objective in one.objectives:
+            continue
+        if own.objective == "published":
+            raise InputError(
+                f"{one.flag} has no effect on the published losses; leave it out, or take --preset natural"
+            )
+        raise InputError(f"{one.flag} goes with --preset wacv2020 only")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found.update(_flat(value, f"{prefix}{name}."))
+        else:
+            found[f"{prefix}{name}"] = value
+    return found

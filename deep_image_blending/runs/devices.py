@@ -1,0 +1,75 @@
+"""The device, its numbers and its threads."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from deep_image_blending.errors import InputError
+from deep_image_blending.options.machine import Machine, Precision
+
+
+def resolve_device(machine: Machine) -> tuple[str, str | None]:
+    """The device that a machine's options mean, and what to say of it.
+
+    Raises InputError, with the devices that are there, for one asked for by name that is not. A GPU's number, as the
+    published commands give it, goes to the CPU where there is no GPU at all.
+    """
+    number = machine.gpu_id if machine.gpu_id is not None else machine.gpu
+    if machine.device is not None and number is not None:
+        raise InputError("give either --device or --gpu-id, not both")
+    available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    name = machine.device or "auto"
+    if number is not None:
+        if len(available) == 1:
+            return "cpu", f"there is no GPU here: --gpu-id {number} runs on the CPU"
+        name = f"cuda:{number}"
+    if name == "auto":
+        return (available[1] if len(available) > 1 else "cpu"), None
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in available:
+        raise InputError(f"device {name!r} is not there; available: {', '.join(available)}")
+    return wanted, None
+
+
+def resolve_precision(name: str, device: str) -> Precision:
+    """`auto` is bf16 on a CUDA device that computes it natively, float32 elsewhere."""
+    if name == "auto":
+        return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
+    return "bf16" if name == "bf16" else "float32"
+
+
+def described(device: str) -> dict[str, Any]:
+    """The device, for the manifest."""
+    entry: dict[str, Any] = {"name": device, "threads": torch.get_num_threads()}
+    if device.startswith("cuda"):
+        entry["model"] = torch.cuda.get_device_name(device)
+    return entry
+
+
+@contextmanager
+def arithmetic(threads: int | None, precision: Precision) -> Iterator[None]:
+    """So many threads, and in float32 no TensorFloat-32, which CUDA's convolutions take by default; then as before."""
+    before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        if precision == "float32":
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before[1:]
+
+
+def free_caches(device: str) -> None:
+    """Give back what is held without need."""
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()

@@ -1,0 +1,229 @@
+"""A job: everything that decides what a blend is made of and how, settled before it begins.
+
+Whoever starts a blend (command line, Python, batch) resolves a job here and hands it to `execute`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from deep_image_blending.declaration import chosen
+from deep_image_blending.errors import InputError
+from deep_image_blending.networks.backbones import Download
+from deep_image_blending.objectives.objective import Prepared
+from deep_image_blending.options.machine import Machine
+from deep_image_blending.options.output import Output
+from deep_image_blending.options.pass_options import PASSES, PassName
+from deep_image_blending.options.picture_files import PictureFiles
+from deep_image_blending.options.resolve import (
+    checked_names,
+    refuse_changes,
+    refuse_unused,
+    resolve_options,
+)
+from deep_image_blending.options.run_options import Options
+from deep_image_blending.options.stored import options_from
+from deep_image_blending.passes import Phase
+from deep_image_blending.pictures.demo import demo_unless_given
+from deep_image_blending.pictures.scene import Float
+from deep_image_blending.runs.devices import resolve_device, resolve_precision
+from deep_image_blending.runs.directory import RunDirectory, require_free
+from deep_image_blending.runs.inputs import Inputs, Say, inputs_of, read_inputs
+from deep_image_blending.solve.loop import Observer
+
+Mode = Literal["new", "resume", "again"]
+Given = Mapping[str, Any]
+"""What a user gave, by the options' declared names; what is not among them is as the preset has it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A blend that can be executed.
+
+    passes: those that are to be done. folder: the run directory; None keeps everything in memory. mode: begin a new
+    run, `resume` one, or make a pass `again` from the saved first pass. named: the backbone was asked for by name, so
+    that no other takes its place. start: (H, W, 3), 0..255, an image in memory that the first pass starts from. said: what was decided for the
+    user so far.
+    """
+
+    inputs: Inputs
+    options: Options
+    passes: tuple[PassName, ...] = PASSES
+    machine: Machine = field(default_factory=Machine)
+    output: Output = field(default_factory=Output)
+    folder: Path | None = None
+    mode: Mode = "new"
+    named: bool = False
+    start: Float | None = None
+    said: tuple[str, ...] = ()
+    title: str | None = None
+
+    @property
+    def name(self) -> str:
+        """A name for the run, of its pictures."""
+        if self.title is not None:
+            return self.title
+        if self.inputs.kind == "first pass":
+            return f"{self.inputs.source.path.stem}-second"
+        return f"{self.inputs.source.path.stem}-{self.inputs.target.path.stem}"
+
+
+def _unsaid(_: str) -> None:
+    """Nobody asked."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Who watches an execution, and may stop it.
+
+    observers: see every evaluation. phase: told what is being computed before the evaluations. say: told what is
+    decided for the user. stop: asked after every evaluation. download: fetches pretrained weights. around: a context
+    that each pass runs in; it gives the hooks of that pass. prepared: what executions on one scene share.
+    """
+
+    observers: Sequence[Observer] = ()
+    phase: Phase = _unsaid
+    say: Say = _unsaid
+    stop: Callable[[], bool] = _never
+    download: Download | None = None
+    around: Callable[[PassName], AbstractContextManager[Hooks]] | None = None
+    prepared: Prepared = field(default_factory=Prepared)
+
+    def of_pass(self, name: PassName) -> AbstractContextManager[Hooks]:
+        """The hooks of one pass, while it runs."""
+        return nullcontext(self) if self.around is None else self.around(name)
+
+
+def new_job(given: Given, passes: tuple[PassName, ...] = PASSES, inputs: Inputs | None = None) -> Job:
+    """The job of a new run. inputs: pictures in memory, in place of files.
+
+    Raises InputError for an option that is none, a value out of range, and a picture that can't be read.
+    """
+    checked_names(given)
+    title = None
+    if inputs is None:
+        given, title = demo_unless_given(given)
+    options = resolve_options(given, passes)
+    machine, output = chosen(Machine, given), chosen(Output, given)
+    if output.output_dir is not None:
+        require_free(output.output_dir, force=output.force)
+    options, said = _on_device(options, machine)
+    if inputs is None:
+        files = chosen(PictureFiles, given)
+        assert files.source_file is not None
+        assert files.target_file is not None
+        inputs = read_inputs(files.source_file, files.mask_file, files.target_file, options.placement.max_pixels)
+    return Job(
+        inputs,
+        options,
+        passes,
+        machine,
+        output,
+        folder=output.output_dir,
+        named=_named(given),
+        said=said,
+        title=title,
+    )
+
+
+def job_of_first_pass(given: Given, inputs: Inputs | None = None) -> Job:
+    """The job of a second pass on any saved picture. Raises InputError."""
+    checked_names(given)
+    files = chosen(PictureFiles, given)
+    if inputs is None:
+        if files.first_pass_file is None or files.target_file is None:
+            raise InputError("--first-pass-file needs --target-file, the picture that it was blended into")
+        refuse_unused(given, ("source_file", "demo"), "a second pass on --first-pass-file")
+    passes: tuple[PassName, ...] = ("second_pass",)
+    options = resolve_options(given, passes)
+    machine, output = chosen(Machine, given), chosen(Output, given)
+    if output.output_dir is not None:
+        require_free(output.output_dir, force=output.force)
+    options, said = _on_device(options, machine)
+    if inputs is None:
+        assert files.first_pass_file is not None
+        assert files.target_file is not None
+        limit = options.placement.max_pixels
+        inputs = read_inputs(files.first_pass_file, files.mask_file, files.target_file, limit, "first pass")
+    return Job(inputs, options, passes, machine, output, folder=output.output_dir, named=_named(given), said=said)
+
+
+def resumed_job(path: Path, given: Given, passes: tuple[PassName, ...]) -> Job:
+    """The job that continues a run. Raises InputError where that is another than the one that was begun."""
+    checked_names(given)
+    refuse_unused(given, ("force", "demo"), "a run that is continued")
+    run = RunDirectory.open(path, write=False)
+    stored = stored_options(run)
+    machine, output = chosen(Machine, given), chosen(Output, given)
+    asked = resolve_options(given, passes, stored)
+    if _of_device(machine):
+        asked, _ = _on_device(asked, machine)
+    refuse_changes(stored, asked, path)
+    for name in ("source", "mask", "target"):
+        file = given.get(f"{name}_file")
+        known = run.manifest.get("inputs", {}).get(name, {}).get("path")
+        if file is not None and str(Path(file).absolute()) != known:
+            raise InputError(f"run '{path}' was made of '{known}', not of '{file}'; start a new run")
+    limit = given.get("max_pixels")
+    inputs = inputs_of(run, stored.placement.max_pixels if limit is None else int(limit))
+    done = {name for name, entry in run.manifest.get("passes", {}).items() if entry.get("status") == "done"}
+    left = tuple(name for name in passes if name not in done)
+    # A pass goes on the way it was begun, so that it ends with the same picture, bit for bit.
+    begun = {run.manifest.get("passes", {}).get(name, {}).get("memory") for name in left}
+    if machine.memory == "auto" and "thrifty" in begun:
+        machine = dataclasses.replace(machine, memory="thrifty")
+    threads, said = run.manifest.get("device", {}).get("threads"), []
+    if machine.threads is None and isinstance(threads, int) and 1 <= threads <= 1024:
+        machine = dataclasses.replace(machine, threads=threads)
+    elif machine.threads != threads:
+        said.append(f"{machine.threads} threads, where the run was begun with {threads}: the last bits may differ")
+    return Job(inputs, stored, left, machine, output, path, "resume", named=_named(given), said=tuple(said))
+
+
+def again_job(path: Path, given: Given) -> Job:
+    """The job that makes the second pass of a saved run once more. Raises InputError."""
+    checked_names(given)
+    unused = (
+        "source_file", "mask_file", "target_file", "demo", "first_pass_file", "output_dir", "force", "max_pixels",
+        "init", "seed", "ss", "ts", "x", "y", "grow", "feather", "fit_mask",
+    )  # fmt: skip
+    refuse_unused(given, unused, f"the second pass of run '{path}'")
+    run = RunDirectory.open(path, write=False)
+    stored = stored_options(run)
+    passes: tuple[PassName, ...] = ("second_pass",)
+    machine, output = chosen(Machine, given), chosen(Output, given)
+    options = resolve_options(given, passes, stored)
+    said: tuple[str, ...] = ()
+    if _of_device(machine):
+        options, said = _on_device(options, machine)
+    inputs = inputs_of(run, stored.placement.max_pixels)
+    return Job(inputs, options, passes, machine, output, path, "again", named=_named(given), said=said)
+
+
+def stored_options(run: RunDirectory) -> Options:
+    """The options that a run was begun with. Raises InputError."""
+    return options_from(run.manifest.get("options", {}), f"'{run.path / 'run.json'}'")
+
+
+def _of_device(machine: Machine) -> bool:
+    asked = (machine.device, machine.gpu_id, machine.gpu)
+    return any(one is not None for one in asked) or machine.precision != "auto"
+
+
+def _on_device(options: Options, machine: Machine) -> tuple[Options, tuple[str, ...]]:
+    device, said = resolve_device(machine)
+    precision = resolve_precision(machine.precision, device)
+    return dataclasses.replace(options, device=device, precision=precision), (said,) if said else ()
+
+
+def _named(given: Given) -> bool:
+    return given.get("backbone", "auto") not in (None, "auto")
