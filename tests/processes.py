@@ -32,7 +32,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 
 LOADED_LATE = (
-    *("deep_image_blending.api", "deep_image_blending.passes", "deep_image_blending.cli.progress", "imagecodecs"),
+    *("deep_image_blending.api", "deep_image_blending.passes", "deep_image_blending.cli.watching", "deep_image_blending.cli.progress", "imagecodecs"),
     *(
         "PIL.BmpImagePlugin",
         "PIL.GifImagePlugin",
@@ -188,7 +188,7 @@ class FolderAt:
     folder: Path
 
     def __call__(self) -> None:
-        _at_call("runs.execution", "Recorder.__call__", self.number, self._change)
+        _at_call("runs.recorder", "Recorder.__call__", self.number, self._change)
 
     def _change(self) -> None:
         if self.done == "removed":

@@ -15,7 +15,7 @@ from deep_image_blending.pictures.placement import Placement
 from tests.conftest import Case, disc_mask, smooth_picture
 
 SOURCE, MASK, TARGET = smooth_picture(1, 24, 28), disc_mask(24, 28), smooth_picture(2, 48, 56)
-FAST = {"backbone": "random", "steps": 4}
+FAST = {"backbone": "random", "num_steps": 4}
 
 
 def test_blend_of_arrays_images_and_paths_is_the_same(case: Case, capsys) -> None:
@@ -43,9 +43,9 @@ def test_second_pass_continues_the_first() -> None:
 
 
 def test_options_for_one_pass_are_a_pair() -> None:
-    result = dib.blend(SOURCE, MASK, TARGET, style=(0.1, 0.2), **FAST)
-    assert result.options.first.weights.style == 0.1
-    assert result.options.second.weights.style == 0.2
+    result = dib.blend(SOURCE, MASK, TARGET, style_weight=(0.1, 0.2), **FAST)
+    assert result.options.first.weights["style"] == 0.1
+    assert result.options.second.weights["style"] == 0.2
 
 
 def test_poisson_blend_meets_the_target_at_the_boundary() -> None:

@@ -29,9 +29,9 @@ from torch import Tensor
 
 from deep_image_blending import losses
 from deep_image_blending.networks.backbones import load_backbone, read_state_dict
+from deep_image_blending.networks.mask_regions import bounding_box
 from deep_image_blending.networks.network import Network
 from deep_image_blending.networks.region import RegionFeatures
-from deep_image_blending.objectives.regions import bounding_box
 from deep_image_blending.pictures.demo import demo_named
 from deep_image_blending.solve.lbfgs import LBFGS
 from deep_image_blending.solve.loop import Evaluation, LoopState, minimise

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from deep_image_blending.options.options import Weights
 from PIL import Image, ImageDraw, ImageOps
 from rich.console import Console
 from rich.table import Table
@@ -24,7 +23,8 @@ from rich.table import Table
 from deep_image_blending import passes
 from deep_image_blending.networks.backbones import load_backbone
 from deep_image_blending.objectives.natural import NormalisedObjective
-from deep_image_blending.options import options as config
+from deep_image_blending.options import pass_options, presets, run_options
+from deep_image_blending.options.pass_options import Weights
 from deep_image_blending.pictures.demo import Demo, demos
 from deep_image_blending.pictures.images import compose_like, load_mask, load_picture
 from deep_image_blending.pictures.placement import Placement
@@ -58,16 +58,18 @@ def scenes(folder: Path | None, scale: float) -> dict[str, Scene]:
     return found
 
 
-def options_for(backbone: str, steps: int, style: float = 1.0, preset: str = "natural") -> config.Options:
-    base = config.preset(preset)
+def options_for(backbone: str, steps: int, style: float = 1.0, preset: str = "natural") -> run_options.Options:
+    base = presets.preset(preset)
     for name in config.PASSES:
-        own = dataclasses.replace(base.of(name), backbone=backbone, steps=steps, tolerance=0.0)
-        own = dataclasses.replace(own, weights=dataclasses.replace(own.weights, style=style * own.weights.style))
+        own = dataclasses.replace(base.of(name), backbone=backbone, num_steps=steps, tolerance=0.0)
+        own = dataclasses.replace(
+            own, weights=dataclasses.replace(own.weights, style=style * own.weights["style"])
+        )
         base = base.with_pass(name, own)
     return base
 
 
-def blended(scene: Scene, options: config.Options, weights: Path | None) -> tuple[Float, float]:
+def blended(scene: Scene, options: run_options.Options, weights: Path | None) -> tuple[Float, float]:
     """The picture after both passes, and seconds an evaluation."""
     taps = passes.wanted_taps(options.first) | passes.wanted_taps(options.second)
     loaded = load_backbone(options.first.backbone, taps, weights=weights)
@@ -78,7 +80,7 @@ def blended(scene: Scene, options: config.Options, weights: Path | None) -> tupl
 
 
 def problem(
-    scene: Scene, options: config.PassOptions, weights: Path | None
+    scene: Scene, options: pass_options.PassOptions, weights: Path | None
 ) -> tuple[NormalisedObjective, Window, Float]:
     """A first pass's objective at full resolution, its window and its start."""
     options = dataclasses.replace(options, levels=1)
@@ -116,7 +118,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="write a contact sheet here")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    palette = config.preset(given.preset).second.palette
+    palette = presets.preset(given.preset).second.palette
     headings = ["case", "style at start", "vgg19", "embedded"]
     if palette < 1:
         headings += ["target's own", "vgg19", "embedded"]

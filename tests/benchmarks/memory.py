@@ -58,15 +58,15 @@ def planned(case: dict[str, Any]) -> dict[str, Any]:
 
     from deep_image_blending import passes
     from deep_image_blending.networks.backbones import load_backbone
-    from deep_image_blending.options import options as config
+    from deep_image_blending.options import presets
     from deep_image_blending.pictures.images import load_picture
     from deep_image_blending.pictures.scene import compose_scene
     from deep_image_blending.runs import plan
 
     torch.set_num_threads(case["threads"])
-    base = config.preset("natural")
+    base = presets.preset("natural")
     for name in ("first_pass", "second_pass"):
-        own = dataclasses.replace(base.of(name), backbone=case["backbone"], steps=case["steps"])
+        own = dataclasses.replace(base.of(name), backbone=case["backbone"], num_steps=case["steps"])
         base = base.with_pass(name, own)
     side = case["object"]
     scene = compose_scene(

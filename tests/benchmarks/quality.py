@@ -29,7 +29,6 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import skimage
-from deep_image_blending.options.options import Options
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -40,7 +39,8 @@ from skimage.metrics import structural_similarity
 from deep_image_blending import passes
 from deep_image_blending.measures.measures import MEASURES, evaluate_scene
 from deep_image_blending.networks.backbones import load_backbone
-from deep_image_blending.options import options as config
+from deep_image_blending.options import pass_options, presets
+from deep_image_blending.options.run_options import Options
 from deep_image_blending.pictures.demo import demos
 from deep_image_blending.pictures.images import compose_like, load_picture
 from deep_image_blending.pictures.placement import Placement
@@ -247,7 +247,7 @@ def opencv(scene: Scene) -> Pixels:
     return np.asarray(cloned[1:-1, 1:-1], np.uint8)
 
 
-def ours(options: Options, weights: Path | None = None, *, last: config.PassName = "second_pass") -> Method:
+def ours(options: Options, weights: Path | None = None, *, last: pass_options.PassName = "second_pass") -> Method:
     """Both passes with these options, or the first alone."""
 
     def blended(scene: Scene) -> Pixels:
@@ -270,15 +270,15 @@ def on(backbone: str, options: Options) -> Options:
 
 def published(steps: int) -> Options:
     """The published objective on the embedded backbone, which needs a line search."""
-    options = config.preset("wacv2020")
+    options = presets.preset("wacv2020")
     for name in config.PASSES:
         own = pipeline.on_embedded(options.of(name))
-        options = options.with_pass(name, dataclasses.replace(own, steps=steps))
+        options = options.with_pass(name, dataclasses.replace(own, num_steps=steps))
     return dataclasses.replace(options, published_input=False)
 
 
 def methods(weights: Path | None, published_steps: int) -> dict[str, Method]:
-    natural = config.preset("natural")
+    natural = presets.preset("natural")
     found = {
         "paste": paste,
         "Poisson": poisson,
@@ -390,7 +390,7 @@ def _written(scene: Scene, picture: npt.NDArray[np.float32], changed: Mask) -> P
     return np.asarray(compose_like(scene.target, picture, changed), np.uint8)
 
 
-def _backbone(options: config.PassOptions, weights: Path | None) -> pipeline.Backbone:
+def _backbone(options: pass_options.PassOptions, weights: Path | None) -> pipeline.Backbone:
     return load_backbone(options.backbone, passes.wanted_taps(options), weights=weights)
 
 

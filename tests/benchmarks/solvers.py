@@ -27,7 +27,7 @@ from torch import Tensor
 
 from deep_image_blending import passes
 from deep_image_blending.objectives.natural import NormalisedObjective
-from deep_image_blending.options import options as config
+from deep_image_blending.options import presets
 from deep_image_blending.pictures.demo import demo_named
 from deep_image_blending.solve.lbfgs import LBFGS
 
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    options = dataclasses.replace(config.preset("natural").first, backbone=given.backbone)
+    options = dataclasses.replace(presets.preset("natural").first, backbone=given.backbone)
     objective, _, start = problem(scene_of(demo_named(given.demo), given.scale), options, given.weights)
     x, cutoff = objective.pixels.gather(passes._image(start, CPU)), options.cutoff
     found: dict[str, Counted] = {}

@@ -29,7 +29,7 @@ from deep_image_blending.networks.backbones import load_backbone, read_state_dic
 from deep_image_blending.networks.box import Box, whole
 from deep_image_blending.networks.network import IMAGENET, Network
 from deep_image_blending.networks.region import RegionFeatures
-from deep_image_blending.options import options as config
+from deep_image_blending.options import presets
 from deep_image_blending.pictures.demo import demo_named
 from deep_image_blending.pictures.images import load_mask, load_picture
 from deep_image_blending.pictures.scene import compose_scene
@@ -63,7 +63,7 @@ def identical_objective(given: argparse.Namespace, files: tuple[Path, Path, Path
     ss, ts = round(0.6 * given.size), given.size
     case = published.load_case(*files, ss, ts, ts // 2, ts // 2)
     vgg = published.Vgg(read_state_dict(given.weights), "vgg19", TAPS)
-    base = config.preset("wacv2020")
+    base = presets.preset("wacv2020")
     first = dataclasses.replace(base.first, style_layers=TAPS, backbone="vgg19")
     place = dataclasses.replace(base.placement, ss=ss, ts=ts, x=ts // 2, y=ts // 2)
     scene = compose_scene(load_picture(files[0]), load_mask(files[1]), load_picture(files[2]), place)

@@ -291,19 +291,19 @@ def test_devices_that_are_not_there_are_refused(case: Case, tmp_path: Path, caps
 def test_interrupted_run_writes_a_checkpoint_exits_130_and_continues_to_the_same_bits(
     case: Case, run: Path, tmp_path: Path, capsys, monkeypatch, number: int
 ) -> None:
-    from deep_image_blending.runs import execution as pipeline
+    from deep_image_blending.runs import recorder
 
-    stopped, plain = tmp_path / "stopped", pipeline.Recorder.__call__
+    stopped, plain = tmp_path / "stopped", recorder.Recorder.__call__
 
-    def interrupting(self: pipeline.Recorder, record) -> None:
+    def interrupting(self: recorder.Recorder, record) -> None:
         if self.name == "second_pass" and record.index == 2:
             os.kill(os.getpid(), number)
         plain(self, record)
 
-    monkeypatch.setattr(pipeline.Recorder, "__call__", interrupting)
+    monkeypatch.setattr(recorder.Recorder, "__call__", interrupting)
     assert _run(case, stopped) == 130
     assert f"--output-dir '{stopped}' --resume" in capsys.readouterr().err
-    monkeypatch.setattr(pipeline.Recorder, "__call__", plain)
+    monkeypatch.setattr(recorder.Recorder, "__call__", plain)
     changed = ["run", "--output-dir", str(stopped), "--resume", "--style-weight", "3"]
     assert run_command(changed) == 2
     assert "style was" in capsys.readouterr().err
@@ -329,23 +329,23 @@ def test_a_run_in_use_is_refused(case: Case, run: Path, capsys) -> None:
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     case: Case, run: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    from deep_image_blending.runs import execution as pipeline
+    from deep_image_blending.runs import recorder
     from deep_image_blending.runs.directory import RunDirectory
 
-    killed, plain = tmp_path / "killed", pipeline.Recorder.__call__
+    killed, plain = tmp_path / "killed", recorder.Recorder.__call__
 
     class Killed(BaseException):
         pass
 
-    def killing(self: pipeline.Recorder, record) -> None:
+    def killing(self: recorder.Recorder, record) -> None:
         plain(self, record)
         if self.name == "first_pass" and record.index == 3:
             raise Killed
 
-    monkeypatch.setattr(pipeline.Recorder, "__call__", killing)
+    monkeypatch.setattr(recorder.Recorder, "__call__", killing)
     with pytest.raises(Killed):
         _run(case, killed, "--checkpoint-every", "0")
-    monkeypatch.setattr(pipeline.Recorder, "__call__", plain)
+    monkeypatch.setattr(recorder.Recorder, "__call__", plain)
     newest = sorted((killed / "checkpoints").glob("*.ckpt"))[-1]
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 4

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from deep_image_blending import losses
 from deep_image_blending.networks.backbones import load_backbone
+from deep_image_blending.networks.mask_regions import clusters, off_the_border, resample
 from deep_image_blending.objectives.natural import NormalisedObjective
-from deep_image_blending.objectives.regions import clusters, off_the_border, resample
 from deep_image_blending.objectives.target_style import (
     fine_texture,
     log_totals,
@@ -22,7 +22,7 @@ from deep_image_blending.objectives.target_style import (
     target_moments,
     tiled_features,
 )
-from deep_image_blending.options.options import PassOptions, Weights
+from deep_image_blending.options.pass_options import PassOptions, Weights
 from deep_image_blending.solve.pixels import Pixels
 from tests.conftest import disc_mask, smooth_picture
 
@@ -263,7 +263,7 @@ def test_colour_held_is_the_square_of_a_shift_and_again_of_its_chroma(shift: tup
     plain, held = (
         NormalisedObjective(
             network,
-            PassOptions(steps=1, weights=Weights(content=0.5), backbone="random", colour=colour),
+            PassOptions(num_steps=1, weights=Weights(content=0.5), backbone="random", colour=colour),
             source=target,
             mask=mask,
             target=target,

@@ -13,7 +13,7 @@ import torchvision
 from deep_image_blending import passes
 from deep_image_blending.networks.backbones import load_backbone, with_normalisation
 from deep_image_blending.networks.network import PUBLISHED
-from deep_image_blending.options import options as config
+from deep_image_blending.options import presets, run_options
 from deep_image_blending.passes import two_passes
 from deep_image_blending.pictures.images import load_mask, load_picture
 from deep_image_blending.pictures.scene import compose_scene
@@ -34,17 +34,17 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _options(steps: int = 20) -> config.Options:
-    base = config.preset("wacv2020")
+def _options(steps: int = 20) -> run_options.Options:
+    base = presets.preset("wacv2020")
     return dataclasses.replace(
         base,
         placement=dataclasses.replace(base.placement, ss=SS, ts=TS, x=X, y=Y),
-        first=dataclasses.replace(base.first, steps=steps),
-        second=dataclasses.replace(base.second, steps=steps),
+        first=dataclasses.replace(base.first, num_steps=steps),
+        second=dataclasses.replace(base.second, num_steps=steps),
     )
 
 
-def _scene(case: Case, options: config.Options):
+def _scene(case: Case, options: run_options.Options):
     return compose_scene(
         load_picture(case.source), load_mask(case.mask), load_picture(case.target), options.placement
     )
@@ -117,4 +117,4 @@ def test_evaluations_and_first_iterates_are_the_published_ones(case: Case, state
     assert len(ours) == len(theirs) == 20
     np.testing.assert_allclose([record.total for record in ours], theirs, rtol=1e-3)
     assert np.abs(result.picture - end[0].permute(1, 2, 0).numpy()).max() < 0.5
-    assert config.preset("wacv2020").first.evaluations == 1020
+    assert passes.evaluations_of(presets.preset("wacv2020").first) == 1020

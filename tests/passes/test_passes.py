@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from deep_image_blending.options.options import Options, Weights, preset
 from scipy.ndimage import binary_erosion, gaussian_filter
 from torch import Tensor
 
 from deep_image_blending import passes
 from deep_image_blending.networks.backbones import Backbone, load_backbone
 from deep_image_blending.objectives.natural import NormalisedObjective
+from deep_image_blending.options.pass_options import Weights
+from deep_image_blending.options.presets import preset
+from deep_image_blending.options.run_options import Options
 from deep_image_blending.passes import start
 from deep_image_blending.pictures.images import load_picture
 from deep_image_blending.pictures.placement import Placement
@@ -138,7 +140,7 @@ def test_resnet_runs_with_and_without_activation_smoothing(tmp_path) -> None:
     scene, pictures = _scene(), []
     for smoothing in (True, False):
         options = preset("resnet")
-        own = dataclasses.replace(options.first, steps=3, levels=1, smoothing=smoothing)
+        own = dataclasses.replace(options.first, num_steps=3, levels=1, smoothing=smoothing)
         options = options.with_pass("first_pass", own)
         backbone = load_backbone("resnet50", passes.wanted_taps(own), weights=path)
         result = passes.first_pass(scene, options, backbone)
@@ -185,7 +187,7 @@ def test_grain_lies_on_the_object_when_a_level_starts_and_does_not_add_up() -> N
 def test_grain_leaves_a_canvas_that_is_repainted_alone() -> None:
     scene = _scene()
     first = np.asarray(scene.target.pixels, np.float32)
-    ((_, point),) = _starts(scene, first, steps=1, levels=1, grain=0.5, region="canvas")
+    ((_, point),) = _starts(scene, first, steps=1, levels=1, grain=0.5, canvas=True)
     np.testing.assert_array_equal(point.numpy(), first.transpose(2, 0, 1).reshape(3, -1))
 
 

@@ -237,13 +237,13 @@ INTERRUPT, TERMINATE = signal.SIGINT, signal.SIGTERM
         (TERMINATE, "runs.directory", "RunDirectory._clear", 1, "interrupted"),
         (INTERRUPT, "runs.execution", "execute", 1, "stopped at once"),
         (TERMINATE, "passes.two_passes", "_objective", 1, "stopped at once"),
-        (INTERRUPT, "runs.execution", "Recorder.__call__", 1, "stopped at once"),
-        (INTERRUPT, "runs.execution", "Recorder.__call__", 7, "checkpoint written"),
-        (TERMINATE, "runs.execution", "Recorder.__call__", STEPS, "checkpoint written"),
+        (INTERRUPT, "runs.recorder", "Recorder.__call__", 1, "stopped at once"),
+        (INTERRUPT, "runs.recorder", "Recorder.__call__", 7, "checkpoint written"),
+        (TERMINATE, "runs.recorder", "Recorder.__call__", STEPS, "checkpoint written"),
         (TERMINATE, "runs.directory", "RunDirectory.drop_checkpoints", 1, "stopped after the first pass"),
         (TERMINATE, "passes.two_passes", "_objective", 2, "stopped at once"),
-        (TERMINATE, "runs.execution", "Recorder.__call__", STEPS + 5, "checkpoint written"),
-        (INTERRUPT, "runs.execution", "Recorder.__call__", 2 * STEPS, "checkpoint written"),
+        (TERMINATE, "runs.recorder", "Recorder.__call__", STEPS + 5, "checkpoint written"),
+        (INTERRUPT, "runs.recorder", "Recorder.__call__", 2 * STEPS, "checkpoint written"),
     ],
 )
 def test_interrupted_it_exits_130_says_how_to_go_on_and_then_equals_the_uninterrupted_one(
@@ -272,7 +272,7 @@ def test_interrupted_it_exits_130_says_how_to_go_on_and_then_equals_the_uninterr
 def test_a_second_signal_stops_at_once_and_keeps_the_last_checkpoint(
     blend: Commands, pictures: Case, natural: Path, path: Path
 ) -> None:
-    twice = SignalAt("runs.execution", "Recorder.__call__", 6, (signal.SIGINT, signal.SIGTERM))
+    twice = SignalAt("runs.recorder", "Recorder.__call__", 6, (signal.SIGINT, signal.SIGTERM))
     assert "stopped at once" in complaint(blend(*begin(pictures, path), "--quiet", suffering=twice), 130)
     assert [found.name for found in sorted((path / "checkpoints").iterdir())][-1] == "first_pass.000005.ckpt"
     assert blend(*resume(path)).code == 0
@@ -282,7 +282,7 @@ def test_a_second_signal_stops_at_once_and_keeps_the_last_checkpoint(
 def test_interrupted_at_every_fourth_evaluation_it_still_equals_the_uninterrupted_one(
     blend: Commands, pictures: Case, natural: Path, path: Path
 ) -> None:
-    fourth, codes = SignalAt("runs.execution", "Recorder.__call__", 4), []
+    fourth, codes = SignalAt("runs.recorder", "Recorder.__call__", 4), []
     while not codes or codes[-1] == 130:
         codes.append(blend(*begin_or_resume(pictures, path), suffering=fourth).code)
     assert codes[-1] == 0
@@ -452,7 +452,7 @@ def test_what_ran_out_of_memory_goes_on_tile_by_tile_to_nearly_the_same(
 def test_a_run_in_use_is_refused_and_the_lock_of_a_killed_process_is_taken_over(
     blend: Commands, pictures: Case, natural: Path, path: Path
 ) -> None:
-    halt = SignalAt("runs.execution", "Recorder.__call__", STEPS + 5, (signal.SIGSTOP,))
+    halt = SignalAt("runs.recorder", "Recorder.__call__", STEPS + 5, (signal.SIGSTOP,))
     halted = blend.start(*begin(pictures, path), suffering=halt)
     try:
         while not (path / "checkpoints" / f"second_pass.{4:06d}.ckpt").exists():
@@ -507,7 +507,7 @@ def test_other_troubles_with_the_lock_are_named(tmp_path: Path, monkeypatch: pyt
 
 def killed_at(blend: Commands, pictures: Case, path: Path, evaluation: int) -> list[Path]:
     """A run killed at an evaluation of the first pass, and its two checkpoints."""
-    killed = SignalAt("runs.execution", "Recorder.__call__", evaluation, (signal.SIGKILL,))
+    killed = SignalAt("runs.recorder", "Recorder.__call__", evaluation, (signal.SIGKILL,))
     assert blend(*begin(pictures, path), suffering=killed).code == -signal.SIGKILL
     found = sorted((path / "checkpoints").iterdir())
     assert [one.name for one in found] == [f"first_pass.{evaluation - i:06d}.ckpt" for i in (2, 1)]
@@ -576,7 +576,7 @@ def test_a_damaged_manifest_is_named(blend: Commands, pictures: Case, path: Path
     ("options", "words"),
     [
         (("--style-weight", "3"), "first.weights.style was 0.01, now 3.0; second.weights.style was 0.5, now 3.0"),
-        (("--num-steps", "30"), f"first.steps was {STEPS}, now 30"),
+        (("--num-steps", "30"), f"first.num_steps was {STEPS}, now 30"),
         (("--x", "15"), "placement.x was None, now 15.0"),
         (("--init", "noise"), "init was 'poisson', now 'noise'"),
         (("--style-layers", "relu1_1"), "now ('relu1_1',)"),

@@ -20,7 +20,7 @@ from deep_image_blending.networks.backbones import Backbone, load_backbone
 from deep_image_blending.networks.box import whole
 from deep_image_blending.networks.region import RegionFeatures
 from deep_image_blending.objectives import natural as objective
-from deep_image_blending.options import options as config
+from deep_image_blending.options import pass_options, presets, run_options
 from deep_image_blending.passes import levels, two_passes
 from deep_image_blending.pictures.images import load_picture
 from deep_image_blending.pictures.placement import Placement
@@ -31,7 +31,7 @@ from deep_image_blending.runs import plan
 from tests.benchmarks import memory as benchmark
 from tests.conftest import Case, disc_mask, smooth_picture
 
-BOTH: tuple[config.PassName, ...] = ("first_pass", "second_pass")
+BOTH: tuple[pass_options.PassName, ...] = ("first_pass", "second_pass")
 
 
 def _scene(side: int, height: int, width: int) -> Scene:
@@ -43,10 +43,10 @@ def _scene(side: int, height: int, width: int) -> Scene:
     )
 
 
-def _loaded(backbone: str = "embedded") -> tuple[config.Options, dict[config.PassName, Backbone]]:
-    options = config.preset("natural")
+def _loaded(backbone: str = "embedded") -> tuple[run_options.Options, dict[pass_options.PassName, Backbone]]:
+    options = presets.preset("natural")
     for name in BOTH:
-        options = options.with_pass(name, dataclasses.replace(options.of(name), backbone=backbone, steps=6))
+        options = options.with_pass(name, dataclasses.replace(options.of(name), backbone=backbone, num_steps=6))
     network = load_backbone(backbone, passes.wanted_taps(options.first))
     return options, dict.fromkeys(BOTH, network)
 

@@ -33,7 +33,7 @@ class Cliff(Bowl):
         return found
 
 
-def _state(line_search: str = "wolfe") -> LoopState:
+def _state(line_search: str = "armijo") -> LoopState:
     return LoopState(LBFGS(torch.zeros(4, dtype=torch.float64), line_search=line_search, first_step=0.5))
 
 

@@ -194,7 +194,7 @@ def test_first_step_and_max_step_bound_the_change_of_an_element() -> None:
     assert max(asked) == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize("line_search", ["wolfe", "fixed"])
+@pytest.mark.parametrize("line_search", ["armijo", "fixed"])
 def test_a_restored_solver_continues_bit_for_bit(line_search: str, tmp_path: Path) -> None:
     def new() -> LBFGS:
         x0 = rosenbrock_start(40, torch.float32).view(4, 10)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import io
 import re
 import shutil
@@ -14,7 +13,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from deep_image_blending.options.options import preset
 from PIL import Image
 from scipy import ndimage
 
@@ -22,8 +20,9 @@ from deep_image_blending.api import poisson_blend
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures.images import write_picture
 from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.runs import execution as pipeline
 from deep_image_blending.runs.directory import RunDirectory
+from deep_image_blending.runs.execution import begin_run, prepare
+from deep_image_blending.runs.job import new_job
 from deep_image_blending.views.curves import curves_svg
 from deep_image_blending.views.report import boundary_box, palette, write_report
 from tests.conftest import Case, smooth_picture
@@ -147,7 +146,7 @@ def test_measures_timings_and_options_are_shown(tmp_path: Path, pictures: list[n
     assert row
     assert row[1] == '<td>3.25</td><td class="best">1.125</td><td>near 1</td>'
     assert "<td>8</td><td>2</td><td>250 ms</td>" in text
-    assert '<th scope="row">first.weights.style</th><td>1</td>' in text
+    assert '<th scope="row">first.weights["style"]</th><td>1</td>' in text
 
 
 def test_options_in_which_runs_differ_are_marked(tmp_path: Path, pictures: list[np.ndarray]) -> None:
@@ -169,11 +168,9 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path: Path, pictures
 
 def test_poisson_is_recomputed_from_the_inputs(case: Case, tmp_path: Path) -> None:
     placement = Placement(x=20, y=30)
-    options = dataclasses.replace(preset("natural"), placement=placement)
-    inputs = pipeline.read_inputs(case.source, case.mask, case.target)
-    scene = pipeline.scene_of(inputs, options, lambda _: None)
+    ready = prepare(new_job({**case.files(), "x": 20, "y": 30, "backbone": "random"}))
     with RunDirectory.create(tmp_path / "run") as run:
-        pipeline.begin_run(run, inputs, scene, options, ())
+        begin_run(run, ready)
         write_report([run], tmp_path / "report.html")
     shown = embedded_pictures((tmp_path / "report.html").read_text())
     assert len(shown) == 2
@@ -181,11 +178,9 @@ def test_poisson_is_recomputed_from_the_inputs(case: Case, tmp_path: Path) -> No
 
 
 def test_poisson_is_left_out_with_a_note_where_an_input_is_gone(case: Case, tmp_path: Path) -> None:
-    options = preset("natural")
-    inputs = pipeline.read_inputs(case.source, case.mask, case.target)
-    scene = pipeline.scene_of(inputs, options, lambda _: None)
+    ready = prepare(new_job({**case.files(), "backbone": "random"}))
     with RunDirectory.create(tmp_path / "run") as run:
-        pipeline.begin_run(run, inputs, scene, options, ())
+        begin_run(run, ready)
         case.source.unlink()
         write_report([run], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()

@@ -16,10 +16,11 @@ from skimage.color import rgb2lab
 
 from deep_image_blending.cli.progress import steps_bar
 from deep_image_blending.errors import InputError
+from deep_image_blending.losses.declaration import declared
 from deep_image_blending.pictures.images import write_picture
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.views import video
-from deep_image_blending.views.curves import COLOURS, PAPER, curve_strip
+from deep_image_blending.views.curves import PAPER, curve_strip
 from deep_image_blending.views.video import make_video, saved_moments, timeline
 from tests.conftest import smooth_picture
 
@@ -142,7 +143,7 @@ def test_curves_are_straight_for_a_loss_that_falls_by_a_share() -> None:
     rows = [{"evaluation": i, "seconds": 0.0, "total": 10.0 * 0.8**i, "style": 4.0 * 0.8**i} for i in range(1, 31)]
     strip = curve_strip([("first_pass", rows)], 400, 200)
     assert strip.pixels.shape == (200, 400, 3)
-    drawn = np.abs(strip.pixels.astype(int) - _rgb(COLOURS["style"])).sum(-1) < 60
+    drawn = np.abs(strip.pixels.astype(int) - _rgb(declared()["style"].colour)).sum(-1) < 60
     for index in (5, 15, 25):
         column = strip.column("first_pass", index)
         rows_drawn = np.flatnonzero(drawn[30:170, column]) + 30
