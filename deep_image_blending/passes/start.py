@@ -18,7 +18,8 @@ from deep_image_blending.options.options import Options, PassOptions
 from deep_image_blending.passes.prepared import Prepared
 from deep_image_blending.pictures.scene import Float, Window
 from deep_image_blending.pictures.tensors import image_tensor
-from deep_image_blending.solve.poisson import edge_stopping_membrane, guidance_laplacian, solve_poisson
+from deep_image_blending.solve.membrane import edge_stopping_membrane
+from deep_image_blending.solve.poisson import guidance_laplacian, solve_poisson
 
 SAME_SCENE = 0.7
 """`Scene.agreement` from which on the surroundings count as the same scene's."""

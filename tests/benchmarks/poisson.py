@@ -35,8 +35,8 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from deep_image_blending.pictures.demo import DEFAULT, demos
+from deep_image_blending.solve.membrane import edge_stopping_membrane
 from deep_image_blending.solve.poisson import (
-    edge_stopping_membrane,
     guidance_laplacian,
     mixed_laplacian,
     poisson_residual,
