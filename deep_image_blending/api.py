@@ -18,9 +18,8 @@ from deep_image_blending.errors import InputError, suggestion
 from deep_image_blending.networks.backbones import Backbone
 from deep_image_blending.networks.download import fetch
 from deep_image_blending.options.options import Options, PassName, PassOptions, Weights, preset
-from deep_image_blending.pictures.images import Picture, load_mask, load_picture
+from deep_image_blending.pictures import Float, Picture, Scene, as_float, load_mask, load_picture
 from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.pictures.scene import Float, Scene, as_float
 from deep_image_blending.runs import execution as pipeline
 from deep_image_blending.solve.loop import Observer
 

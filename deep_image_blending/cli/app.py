@@ -188,7 +188,7 @@ def _preview(
     Example:  blend preview --source-file cat.png --mask-file cat_mask.png --target-file sofa.jpg --x 300 --y 420
     """
     from deep_image_blending.cli.terminal import show as show_picture
-    from deep_image_blending.pictures.images import check_writable, write_picture
+    from deep_image_blending.pictures import check_writable, write_picture
     from deep_image_blending.pictures.placement import Placement
     from deep_image_blending.views.preview import describe, preview
 
@@ -217,7 +217,7 @@ def _compare(
 
     Example:  blend compare results/cat results/cat-2 --crop
     """
-    from deep_image_blending.pictures.images import check_writable, write_picture
+    from deep_image_blending.pictures import check_writable, write_picture
     from deep_image_blending.runs.directory import RunDirectory
     from deep_image_blending.views.contact_sheet import contact_sheet, object_crop, run_pictures
 
@@ -261,7 +261,7 @@ def _ablation(
     import tempfile
 
     from deep_image_blending.cli.progress import study_bar
-    from deep_image_blending.pictures.images import check_writable, write_picture
+    from deep_image_blending.pictures import check_writable, write_picture
     from deep_image_blending.runs import execution as pipeline
     from deep_image_blending.runs.directory import require_free
     from deep_image_blending.views import ablation
@@ -323,7 +323,7 @@ def _evaluate(
     from deep_image_blending.cli.progress import stage
     from deep_image_blending.measures.measures import evaluate_scene
     from deep_image_blending.options.options import Options
-    from deep_image_blending.pictures.images import load_picture
+    from deep_image_blending.pictures import load_picture
     from deep_image_blending.pictures.placement import Placement
     from deep_image_blending.runs import execution as pipeline
     from deep_image_blending.runs.directory import RunDirectory

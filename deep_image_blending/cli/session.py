@@ -125,7 +125,7 @@ def _require_pictures(given: SimpleNamespace) -> None:
 
 def placed_scene(given: SimpleNamespace, placement: Placement) -> Scene:
     """The scene of the pictures that the command line names, without torch."""
-    from deep_image_blending.pictures.images import load_mask, load_picture
+    from deep_image_blending.pictures import load_mask, load_picture
     from deep_image_blending.pictures.scene import compose_scene
 
     _require_pictures(given)
@@ -218,7 +218,7 @@ def second_pass_again(path: Path, given: SimpleNamespace) -> None:
 
 def second_from_file(given: SimpleNamespace) -> None:
     """The second pass on any saved picture."""
-    from deep_image_blending.pictures.images import write_picture
+    from deep_image_blending.pictures import write_picture
     from deep_image_blending.runs import execution as pipeline
     from deep_image_blending.runs.directory import RunDirectory
 
@@ -424,8 +424,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 def _init_picture(options: Options, canvas: tuple[int, int]) -> Any:
     if options.init in ("noise", "paste", "poisson"):
         return None
-    from deep_image_blending.pictures.images import load_picture
-    from deep_image_blending.pictures.scene import as_float
+    from deep_image_blending.pictures import as_float, load_picture
 
     path = Path(options.init)
     picture = as_float(load_picture(path).pixels)

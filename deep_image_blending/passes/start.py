@@ -16,7 +16,7 @@ from deep_image_blending.objectives.target_style import (
 )
 from deep_image_blending.options.options import Options, PassOptions
 from deep_image_blending.passes.prepared import Prepared
-from deep_image_blending.pictures.scene import Float, Window
+from deep_image_blending.pictures import Float, Window
 from deep_image_blending.pictures.tensors import image_tensor
 from deep_image_blending.solve.membrane import edge_stopping_membrane
 from deep_image_blending.solve.poisson import guidance_laplacian, solve_poisson

@@ -21,7 +21,7 @@ from deep_image_blending.objectives.target_style import (
 )
 from deep_image_blending.options.options import PassOptions
 from deep_image_blending.passes.start import digest
-from deep_image_blending.pictures.scene import Float, Scene, Window, as_float, averaged
+from deep_image_blending.pictures import Float, Scene, Window, as_float, averaged
 from deep_image_blending.pictures.tensors import image_tensor, plane_tensor
 
 

@@ -26,8 +26,8 @@ from deep_image_blending.passes.start import (
     window_rows,
 )
 from deep_image_blending.passes.statistics import TargetStatistics, statistics_key, target_statistics
-from deep_image_blending.pictures.images import Pixels as WrittenPixels
-from deep_image_blending.pictures.scene import Float, Scene, Window, as_float, averaged
+from deep_image_blending.pictures import Float, Scene, Window, as_float, averaged
+from deep_image_blending.pictures import Pixels as WrittenPixels
 from deep_image_blending.pictures.tensors import image_tensor, picture_array, plane_tensor
 from deep_image_blending.solve.lbfgs import LBFGS
 from deep_image_blending.solve.loop import Diverged, LoopState, Observer, minimise

@@ -13,10 +13,9 @@ from PIL import Image
 from scipy import ndimage
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.images import Picture, Pixels, compose_like
+from deep_image_blending.pictures.depth import Float, Pixels, as_float
+from deep_image_blending.pictures.picture import Picture, compose_like
 from deep_image_blending.pictures.placement import Placement
-
-Float = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -200,12 +199,6 @@ class Scene:
     def composed(self, window: Window, blend: Float) -> Pixels:
         """The canvas with a blended window, (H, W, 3) as a file has it: the target's own pixels where unmasked."""
         return compose_like(self.target, blend, window.mask > 0, window.top, window.left)
-
-
-def as_float(pixels: npt.NDArray[Any]) -> Float:
-    """Pixels of either depth as float32 in 0..255 (exactly invertible)."""
-    values = pixels.astype(np.float32)
-    return np.divide(values, np.float32(257), out=values) if pixels.dtype == np.uint16 else values
 
 
 def averaged(image: Float, factor: int) -> Float:

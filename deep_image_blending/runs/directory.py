@@ -27,9 +27,7 @@ from safetensors import SafetensorError
 from deep_image_blending.errors import InputError, RunError
 from deep_image_blending.files import atomic_write
 from deep_image_blending.options.options import TERMS, PassName
-from deep_image_blending.pictures.images import Picture, Pixels, encode_picture
-from deep_image_blending.pictures.png import Strips
-from deep_image_blending.pictures.scene import Float
+from deep_image_blending.pictures import Float, Picture, Pixels, encode_picture
 
 MANIFEST = "run.json"
 FORMAT = 1
@@ -54,7 +52,6 @@ class RunDirectory:
         self.path = path
         self.manifest = manifest
         self._lock = lock
-        self._strips: Strips = {}
 
     @classmethod
     def create(cls, path: Path, *, force: bool = False) -> RunDirectory:
@@ -111,7 +108,6 @@ class RunDirectory:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-        self._strips = {}
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -288,12 +284,8 @@ class RunDirectory:
             stream.writelines(pieces)
 
     def write_picture(self, path: Path, pixels: Pixels, like: Picture) -> None:
-        """Write a picture of the run whole. Raises RunError where the disk fails.
-
-        A run's pictures differ where the object is: what the last one had in common is not compressed again.
-        """
-        pieces, self._strips = encode_picture(path, pixels, like=like, known=self._strips)
-        self.write(path, *pieces)
+        """Write a picture of the run whole. Raises RunError where the disk fails."""
+        self.write(path, encode_picture(path, pixels, like=like))
 
 
 def require_free(path: Path, *, force: bool) -> None:

@@ -27,9 +27,18 @@ from deep_image_blending.passes.prepared import Prepared
 from deep_image_blending.passes.result import PassFailed, PassResult
 from deep_image_blending.passes.start import membrane_for
 from deep_image_blending.passes.two_passes import Phase, blend_of, first_pass, second_pass
-from deep_image_blending.pictures.images import Picture, Pixels, in_srgb, load_mask, load_picture
+from deep_image_blending.pictures import (
+    Float,
+    Picture,
+    Pixels,
+    Scene,
+    compose_scene,
+    in_srgb,
+    load_mask,
+    load_picture,
+    looks_inverted,
+)
 from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.pictures.scene import Float, Scene, compose_scene, looks_inverted
 from deep_image_blending.runs import directory as runs
 from deep_image_blending.runs import plan
 from deep_image_blending.runs.directory import RunDirectory

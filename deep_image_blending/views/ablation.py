@@ -14,8 +14,7 @@ from deep_image_blending import passes
 from deep_image_blending.measures.measures import evaluate_scene
 from deep_image_blending.networks.backbones import Backbone
 from deep_image_blending.options.options import PASSES, TERMS, Options, PassName, PassOptions
-from deep_image_blending.pictures.images import in_srgb, read_picture
-from deep_image_blending.pictures.scene import Float, Scene
+from deep_image_blending.pictures import Float, Scene, in_srgb, read_picture
 from deep_image_blending.runs import execution as pipeline
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.solve.loop import Evaluation

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.images import read_picture
+from deep_image_blending.pictures import read_picture
 from deep_image_blending.runs.directory import RunDirectory
 
 Pixels = npt.NDArray[np.uint8]

@@ -241,7 +241,7 @@ def _strip(run: RunDirectory, width: int) -> CurveStrip:
 
 
 def _read(path: Path) -> Frame:
-    from deep_image_blending.pictures.images import read_picture
+    from deep_image_blending.pictures import read_picture
 
     pixels = read_picture(path).pixels
     return np.asarray(pixels // 257, np.uint8) if pixels.dtype == np.uint16 else pixels

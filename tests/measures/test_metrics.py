@@ -17,7 +17,7 @@ from deep_image_blending.cli.app import run_command
 from deep_image_blending.errors import InputError
 from deep_image_blending.measures import measures as metrics
 from deep_image_blending.networks import backbones
-from deep_image_blending.pictures.images import load_picture
+from deep_image_blending.pictures import load_picture
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, Window, compose_scene
 from tests.conftest import Case, disc_mask, smooth_picture

@@ -17,7 +17,7 @@ from deep_image_blending.networks.backbones import Backbone, load_backbone
 from deep_image_blending.objectives.natural import NormalisedObjective
 from deep_image_blending.options.options import Options, Weights, preset
 from deep_image_blending.passes import start
-from deep_image_blending.pictures.images import load_picture
+from deep_image_blending.pictures import load_picture
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.solve.lbfgs import LBFGS

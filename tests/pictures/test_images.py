@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.images import (
+from deep_image_blending.pictures import (
     Picture,
     check_writable,
     compose_like,
@@ -710,7 +710,7 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     program = (
         "import resource, sys; from pathlib import Path\n"
         "from deep_image_blending.errors import InputError\n"
-        "from deep_image_blending.pictures.images import read_picture\n"
+        "from deep_image_blending.pictures import read_picture\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: read_picture(Path(sys.argv[1]))\n"
         "except InputError as error: assert '--max-pixels' in str(error), error\n"

@@ -1,0 +1,238 @@
+"""Reading pictures and masks from files, arrays and PIL images."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from deep_image_blending.errors import InputError
+from deep_image_blending.pictures import png
+from deep_image_blending.pictures.colour import ink_to_rgb, is_srgb, to_srgb
+from deep_image_blending.pictures.depth import Float, Pixels, as_integers
+from deep_image_blending.pictures.metadata import ORIENTATION, description, resolution, upright
+from deep_image_blending.pictures.picture import Picture
+from deep_image_blending.pictures.raster import Raster, refusing, require_size, split_alpha
+from deep_image_blending.pictures.tiff import read_tiff
+
+Pictured = str | PathLike[str] | Image.Image | npt.NDArray[Any]
+
+DEFAULT_MAX_PIXELS = 200_000_000
+# Only decoders of pictures: Pillow's others run programs (EPS) or read what no camera or editor writes.
+_READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
+
+# Pillow's size limit, the warning filters and a logger's level belong to the whole process.
+_decoding = threading.Lock()
+
+
+def load_picture(pictured: Pictured, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+    """A path, a PIL image or an array -> Picture.
+
+    Arrays: (H, W), or (H, W, C) of C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; uint8, uint16, bool, or float in
+    0..1 (kept at 16 bits). Raises InputError that names the file and the remedy.
+    """
+    path, raster, sha256 = _raster(pictured, max_pixels)
+    with refusing(str(path)):
+        return in_colour(path, raster, sha256)
+
+
+def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+    """Read a file. Raises InputError where it is missing, no picture, damaged, or larger than `max_pixels`.
+
+    A damaged colour profile or damaged metadata are left out with a warning.
+    """
+    return load_picture(path, max_pixels=max_pixels)
+
+
+def load_mask(pictured: Pictured, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Float:
+    """A path, a PIL image or an array -> (H, W) float32 in 0..1.
+
+    Grey over the greatest value of its depth, without colour management; RGB by its luminance (ITU-R BT.601);
+    times alpha. Where alpha varies and the rest is of one colour, or colourful, alpha is the mask: that is an
+    object cut out. Where nothing is above level 1, that is white, with a warning. Raises InputError as
+    `load_picture` does.
+    """
+    path, raster, _ = _raster(pictured, max_pixels)
+    with refusing(str(path)):
+        planes, alpha = raster.planes, raster.alpha
+        if planes.shape[2] == 4:
+            planes = ink_to_rgb(planes)
+        if planes.max() == 1:
+            # A label image: as a grey level, 1 is next to nothing.
+            warnings.warn(f"mask '{path}' has the values 0 and 1 alone: 1 was taken for white", stacklevel=2)
+            planes = planes * np.iinfo(planes.dtype).max
+        grey = bool((planes[..., :1] == planes).all())
+        if alpha is not None and alpha.min() < alpha.max() and (not grey or (planes == planes[:1, :1]).all()):
+            return alpha
+        weights = np.array([1.0] if planes.shape[2] == 1 else [1, 0, 0] if grey else [0.299, 0.587, 0.114])
+        plane = (planes @ weights.astype(np.float32)) / np.float32(np.iinfo(planes.dtype).max)
+        return np.asarray((plane if alpha is None else plane * alpha).clip(0, 1), np.float32)
+
+
+def _raster(pictured: Pictured, max_pixels: int) -> tuple[Path, Raster, str]:
+    """Any picture -> its path, or what it is; its values; the SHA-256 of its bytes."""
+    if isinstance(pictured, np.ndarray):
+        planes, alpha = split_alpha("array", as_integers("array", pictured))
+        return Path("array"), Raster(planes.copy(), alpha), _sha256(pictured)
+    if isinstance(pictured, Image.Image):
+        with refusing("image"):
+            require_size("image", pictured.width, pictured.height, max_pixels)
+            raster = _of_image("image", pictured, b"")
+        return Path("image"), raster, _sha256(raster.planes)
+    path = Path(pictured)
+    data, name = _bytes_of(path, max_pixels), str(path)
+    with refusing(name), _quiet():
+        raster = read_tiff(name, data, max_pixels) or _of_file(name, data, max_pixels)
+    return path.absolute(), raster, hashlib.sha256(data).hexdigest()
+
+
+def _sha256(array: npt.NDArray[Any]) -> str:
+    heading = f"{array.shape} {array.dtype} ".encode()
+    return hashlib.sha256(heading + array.tobytes()).hexdigest()
+
+
+def _bytes_of(path: Path, max_pixels: int) -> bytes:
+    # Four floats a pixel, uncompressed, and room for metadata.
+    largest = 16 * max_pixels + 2**26
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise InputError(f"'{path}' is a folder; give a picture file")
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"'{path}' is not a regular file; give a picture file")
+        if status.st_size > largest:
+            raise InputError(
+                f"'{path}' has {status.st_size / 1e9:.1f} GB, more than {max_pixels / 1e6:.4g} megapixels need; "
+                "if you mean it, raise the limit with --max-pixels"
+            )
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"'{path}' does not exist; check the path") from error
+    except PermissionError as error:
+        raise InputError(f"'{path}' can't be read: permission denied; change its permissions") from error
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise InputError(f"'{path}' can't be read: {reason}; check the path") from error
+    except (ValueError, MemoryError) as error:
+        raise InputError(f"{str(path)!r} can't be read: {error or 'out of memory'}; check the path") from error
+    if not data:
+        raise InputError(f"'{path}' is empty (0 bytes); give a picture file")
+    return data
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Decoders neither warn nor log, and leave the size limit to us."""
+    loggers = [logging.getLogger(name) for name in ("tifffile", "PIL")]
+    with _decoding, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _of_file(name: str, data: bytes, max_pixels: int) -> Raster:
+    try:
+        image = Image.open(io.BytesIO(data), formats=_READABLE)
+    except UnidentifiedImageError:
+        raise InputError(f"'{name}' is no picture that can be read; give a PNG, JPEG, WebP, TIFF or BMP") from None
+    require_size(name, image.width, image.height, max_pixels)
+    return _of_image(name, image, data)
+
+
+def _of_image(name: str, image: Image.Image, data: bytes) -> Raster:
+    remarks: tuple[str, ...] = ()
+    if image.format == "TIFF":
+        # Loading turns a TIFF upright, takes the orientation out of its metadata and closes them.
+        with suppress(Exception):
+            image.getexif()
+    image.load()
+    try:
+        exif, orientation = description(image.getexif()), image.getexif().get(ORIENTATION, 1)
+    except Exception:
+        exif, orientation, remarks = None, 1, ("its metadata are damaged and were left out",)
+    planes, alpha = _values(name, image, data)
+    planes, alpha = upright(planes, orientation), None if alpha is None else upright(alpha, orientation)
+    dpi = resolution(image.info.get("dpi"), orientation)
+    profile = None if image.mode == "LAB" else image.info.get("icc_profile")
+    return Raster(planes, alpha, profile, exif, dpi, remarks)
+
+
+def _values(name: str, image: Image.Image, data: bytes) -> tuple[Pixels, Float | None]:
+    """(H, W, 1), (H, W, 3) or (H, W, 4) as the file has them, and alpha."""
+    if image.format == "PNG" and data[12:16] == b"IHDR" and data[24] == 16:
+        import imagecodecs
+
+        # Pillow cuts 16-bit colours to 8.
+        planes, alpha = split_alpha(name, np.asarray(imagecodecs.png_decode(png.bare(data))))
+        if (key := image.info.get("transparency")) is not None:
+            alpha = (planes != np.array(key)).any(2).astype(np.float32)
+        return planes, alpha
+    mode = image.mode
+    if mode == "I":
+        levels = np.asarray(image)
+        if levels.min() < 0 or levels.max() > 65535:
+            raise InputError(
+                f"'{name}' has 32-bit levels {levels.min()}..{levels.max()}; give 8 or 16 bits a channel"
+            )
+        return levels.astype(np.uint16)[..., None], None
+    if mode == "F" or mode.startswith("I;16"):
+        return split_alpha(name, as_integers(name, np.asarray(image)))
+    if mode == "CMYK":
+        return np.array(image), None
+    if mode == "LAB":
+        colours = ImageCms.profileToProfile(
+            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+        return np.array(colours), None
+    if mode == "La":
+        image = image.convert("LA")
+    grey = mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        planes, alpha = split_alpha(name, np.array(image.convert("RGBA")))
+        return (planes[..., :1] if grey else planes), alpha
+    wanted = "L" if grey else "RGB"
+    return split_alpha(name, np.array(image if mode == wanted else image.convert(wanted)))
+
+
+def in_colour(path: Path, raster: Raster, sha256: str) -> Picture:
+    """The raster in sRGB. Grey and CMYK are converted for good; RGB keeps its profile."""
+    planes, profile, remarks = raster.planes, raster.profile, list(raster.remarks)
+    native = ink_to_rgb(planes) if planes.shape[2] == 4 else planes
+    native = np.repeat(planes, 3, 2) if planes.shape[2] == 1 else native
+    pixels, kept = native, None
+    if profile:
+        # A grey picture may carry an RGB profile.
+        named = {1: (b"GRAY", b"RGB "), 3: (b"RGB ",), 4: (b"CMYK",)}[planes.shape[2]]
+        coloured = profile[16:20] == b"RGB "
+        try:
+            if profile[16:20] not in named:
+                raise ValueError(f"it is for {profile[16:20]!r} colours")
+            if not is_srgb(profile):
+                pixels = to_srgb(native if coloured else planes, profile)
+        except (RuntimeError, ValueError) as error:
+            remarks.append(f"its colour profile can't be used ({error}) and was ignored")
+        else:
+            native, kept = (native, profile) if coloured else (pixels, None)
+    for remark in remarks:
+        warnings.warn(f"'{path}': {remark}", stacklevel=3)
+    return Picture(path, pixels, native, raster.alpha, kept, raster.exif, raster.dpi, sha256)
