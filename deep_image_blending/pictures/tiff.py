@@ -55,7 +55,7 @@ def read_tiff(name: str, data: bytes, max_pixels: int) -> Raster | None:
         tags = {tag.code: tag.value for tag in page.tags.values() if tag.code in (ORIENTATION, PROFILE)}
         extra, palette = tuple(int(use) for use in page.extrasamples), page.colormap
     if photometric == 3:
-        # Palettes have 16 bits, of which files of 8 use the upper ones.
+        # Palettes are written in 16 bits, of which only the upper 8 are sure: some writers leave the lower ones 0.
         array = np.moveaxis((np.asarray(palette) >> 8).astype(np.uint8)[:, array[..., 0]], 0, 2)
         colours = 3
     elif array.dtype in (np.uint8, np.uint16) and bits < 8 * array.dtype.itemsize:

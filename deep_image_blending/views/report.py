@@ -21,10 +21,10 @@ from deep_image_blending.files import atomic_write
 from deep_image_blending.measures.measures import MEASURES, evaluate_scene
 from deep_image_blending.options.options import PASSES, Options
 from deep_image_blending.passes.start import poisson_start
-from deep_image_blending.pictures import Scene, as_float
+from deep_image_blending.pictures import Scene, as_bytes, as_float
 from deep_image_blending.runs import execution as pipeline
 from deep_image_blending.runs.directory import RunDirectory
-from deep_image_blending.views.contact_sheet import Box, Pixels, as_bytes, fitted, run_pictures, with_margin
+from deep_image_blending.views.contact_sheet import Box, Pixels, fitted, run_pictures, with_margin
 from deep_image_blending.views.curves import curves_svg
 from deep_image_blending.views.preview import mask_edge
 
