@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.files import atomic_write
+from deep_image_blending.files import atomic_write, require_regular
 from deep_image_blending.pictures import png, tiff
 from deep_image_blending.pictures.depth import Pixels
 from deep_image_blending.pictures.picture import Picture
@@ -79,12 +79,11 @@ def encode_picture(path: Path, pixels: Pixels, *, like: Picture | None = None) -
 
 
 def check_writable(path: Path) -> None:
-    """Raise InputError unless `path` has a known extension and lies in a folder that can be written to."""
+    """Raise InputError unless `path` has a known extension and is, or may become, a file that can be written."""
     if path.suffix.lower() not in WRITABLE:
         raise InputError(f"'{path}': unknown picture format; use one of {', '.join(sorted(WRITABLE))}")
-    if path.is_dir():
-        raise InputError(f"'{path}' is a folder; give a file name")
     if not path.parent.is_dir():
         raise InputError(f"folder '{path.parent}' does not exist; make it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise InputError(f"folder '{path.parent}' can't be written to; choose another, or change its permissions")
+    require_regular(path)
