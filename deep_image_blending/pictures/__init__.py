@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from deep_image_blending.pictures.demo import DEFAULT, Demo, demo_named, demos
     from deep_image_blending.pictures.depth import Float, Pixels, as_bytes, as_float
     from deep_image_blending.pictures.mask import looks_inverted
-    from deep_image_blending.pictures.picture import Picture, compose_like, in_srgb
+    from deep_image_blending.pictures.picture import DEFAULT_MAX_PIXELS, Picture, compose_like, in_srgb
     from deep_image_blending.pictures.placement import Placement
     from deep_image_blending.pictures.reading import (
-        DEFAULT_MAX_PIXELS,
         Pictured,
         load_mask,
         load_picture,
         read_picture,
     )
+    from deep_image_blending.pictures.rescaling import rescaled_size
     from deep_image_blending.pictures.scene import Scene, Window, averaged, compose_scene
     from deep_image_blending.pictures.tensors import image_tensor, picture_array, plane_tensor
     from deep_image_blending.pictures.writing import WRITABLE, check_writable, encode_picture, write_picture
@@ -29,9 +29,10 @@ _ROOMS = {
     "demo": ("DEFAULT", "Demo", "demo_named", "demos"),
     "depth": ("Float", "Pixels", "as_bytes", "as_float"),
     "mask": ("looks_inverted",),
-    "picture": ("Picture", "compose_like", "in_srgb"),
+    "picture": ("DEFAULT_MAX_PIXELS", "Picture", "compose_like", "in_srgb"),
     "placement": ("Placement",),
-    "reading": ("DEFAULT_MAX_PIXELS", "Pictured", "load_mask", "load_picture", "read_picture"),
+    "reading": ("Pictured", "load_mask", "load_picture", "read_picture"),
+    "rescaling": ("rescaled_size",),
     "scene": ("Scene", "Window", "averaged", "compose_scene"),
     "tensors": ("image_tensor", "picture_array", "plane_tensor"),
     "writing": ("WRITABLE", "check_writable", "encode_picture", "write_picture"),
@@ -67,6 +68,7 @@ __all__ = [
     "picture_array",
     "plane_tensor",
     "read_picture",
+    "rescaled_size",
     "write_picture",
 ]
 

@@ -38,7 +38,8 @@ def grown(plane: Float, radius: int) -> Float:
     if high == low:
         return plane
     if ((plane == high) | (plane == low)).all():
-        return np.where(ndimage.distance_transform_edt(plane != high) <= radius, high, low).astype(np.float32)
+        near = ndimage.distance_transform_edt(plane != high) <= radius
+        return np.asarray(np.where(near, high, low), np.float32)
     result, height = plane.copy(), plane.shape[0]
     for away in range(min(radius, height - 1) + 1):
         half = min(math.isqrt(radius * radius - away * away), plane.shape[1] - 1)

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from deep_image_blending.pictures.colour import converted, srgb, to_srgb
 from deep_image_blending.pictures.depth import Float, Pixels, from_unit
 
+DEFAULT_MAX_PIXELS = 200_000_000
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -18,7 +20,8 @@ class Picture:
 
     pixels: (H, W, 3) uint8 or uint16 in sRGB, upright. native: the same in the file's own RGB colour profile (is
     `pixels` itself where that is sRGB). alpha: (H, W) in 0..1 where the file has transparency. profile: the ICC
-    profile of `native`; exif (orientation 1), dpi: kept for the output. sha256: of the file's bytes.
+    profile of `native`; exif (orientation 1), dpi: kept for the output. sha256: of the file's bytes. notes:
+    what of the file was left out, in words. max_pixels: the limit that it was read under, and is rescaled under.
     """
 
     path: Path
@@ -29,6 +32,8 @@ class Picture:
     exif: bytes | None = None
     dpi: tuple[float, float] | None = None
     sha256: str = ""
+    notes: tuple[str, ...] = ()
+    max_pixels: int = DEFAULT_MAX_PIXELS
 
 
 def compose_like(

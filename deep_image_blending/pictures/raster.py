@@ -11,10 +11,16 @@ import numpy as np
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures.depth import Float, Pixels, as_unit
 
+READ = "PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, AVIF, JPEG 2000, JPEG XL, TGA or HEIC"
+"""What is read, in words."""
+
 
 @dataclass(frozen=True)
 class Raster:
-    """A file's own values, upright: (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) CMYK, uint8 or uint16."""
+    """A file's own values, upright: (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) CMYK, uint8 or uint16.
+
+    frames: pictures in the file, of which this is the first; remarks: what of the file was left out.
+    """
 
     planes: Pixels
     alpha: Float | None = None
@@ -22,6 +28,7 @@ class Raster:
     exif: bytes | None = None
     dpi: tuple[float, float] | None = None
     remarks: tuple[str, ...] = ()
+    frames: int = 1
 
 
 def split_alpha(name: str, values: Pixels) -> tuple[Pixels, Float | None]:
@@ -36,6 +43,7 @@ def split_alpha(name: str, values: Pixels) -> tuple[Pixels, Float | None]:
 
 
 def require_size(name: str, width: int, height: int, max_pixels: int) -> None:
+    """Raise InputError for a picture without pixels, or of more than `max_pixels`."""
     if width <= 0 or height <= 0:
         raise InputError(f"'{name}' is {width}x{height}, without pixels; give a picture of at least 1x1")
     if width * height > max_pixels:
@@ -58,6 +66,4 @@ def refusing(name: str) -> Iterator[None]:
         reason = " ".join(str(error).split())[:80]
         # Pillow names the buffer that it was given.
         reason = type(error).__name__ if not reason or "BytesIO" in reason else reason
-        raise InputError(
-            f"'{name}' is no picture that can be read, or damaged ({reason}); give a PNG, JPEG, WebP, TIFF or BMP"
-        ) from error
+        raise InputError(f"'{name}' is no picture that can be read, or damaged ({reason}); give {READ}") from error

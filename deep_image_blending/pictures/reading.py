@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import logging
@@ -19,19 +20,20 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures import png
+from deep_image_blending.pictures import formats, png
 from deep_image_blending.pictures.colour import ink_to_rgb, is_srgb, to_srgb
 from deep_image_blending.pictures.depth import Float, Pixels, as_integers
 from deep_image_blending.pictures.metadata import ORIENTATION, description, resolution, upright
-from deep_image_blending.pictures.picture import Picture
-from deep_image_blending.pictures.raster import Raster, refusing, require_size, split_alpha
+from deep_image_blending.pictures.picture import DEFAULT_MAX_PIXELS, Picture
+from deep_image_blending.pictures.raster import READ, Raster, refusing, require_size, split_alpha
 from deep_image_blending.pictures.tiff import read_tiff
 
 Pictured = str | PathLike[str] | Image.Image | npt.NDArray[Any]
 
-DEFAULT_MAX_PIXELS = 200_000_000
 # Only decoders of pictures: Pillow's others run programs (EPS) or read what no camera or editor writes.
-_READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
+_READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
+_FIRST_FRAME = "it has more than one frame or page: the first was taken"
+_FAINT = 0.1
 
 # Pillow's size limit, the warning filters and a logger's level belong to the whole process.
 _decoding = threading.Lock()
@@ -41,11 +43,12 @@ def load_picture(pictured: Pictured, *, max_pixels: int = DEFAULT_MAX_PIXELS) ->
     """A path, a PIL image or an array -> Picture.
 
     Arrays: (H, W), or (H, W, C) of C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; uint8, uint16, bool, or float in
-    0..1 (kept at 16 bits). Raises InputError that names the file and the remedy.
+    0..1 (kept at 16 bits). What of a file is left out is said in a warning and in `notes`. Raises
+    InputError that names the file and the remedy.
     """
     path, raster, sha256 = _raster(pictured, max_pixels)
     with refusing(str(path)):
-        return in_colour(path, raster, sha256)
+        return _in_colour(path, raster, sha256, max_pixels)
 
 
 def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
@@ -61,24 +64,37 @@ def load_mask(pictured: Pictured, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Fl
 
     Grey over the greatest value of its depth, without colour management; RGB by its luminance (ITU-R BT.601);
     times alpha. Where alpha varies and the rest is of one colour, or colourful, alpha is the mask: that is an
-    object cut out. Where nothing is above level 1, that is white, with a warning. Raises InputError as
-    `load_picture` does.
+    object cut out. Where nothing is above level 1, that is white, with a warning; a mask that is faint everywhere
+    is taken as it is, with another. Raises InputError as `load_picture` does.
     """
     path, raster, _ = _raster(pictured, max_pixels)
     with refusing(str(path)):
-        planes, alpha = raster.planes, raster.alpha
-        if planes.shape[2] == 4:
-            planes = ink_to_rgb(planes)
-        if planes.max() == 1:
-            # A label image: as a grey level, 1 is next to nothing.
-            warnings.warn(f"mask '{path}' has the values 0 and 1 alone: 1 was taken for white", stacklevel=2)
-            planes = planes * np.iinfo(planes.dtype).max
-        grey = bool((planes[..., :1] == planes).all())
-        if alpha is not None and alpha.min() < alpha.max() and (not grey or (planes == planes[:1, :1]).all()):
-            return alpha
-        weights = np.array([1.0] if planes.shape[2] == 1 else [1, 0, 0] if grey else [0.299, 0.587, 0.114])
-        plane = (planes @ weights.astype(np.float32)) / np.float32(np.iinfo(planes.dtype).max)
-        return np.asarray((plane if alpha is None else plane * alpha).clip(0, 1), np.float32)
+        if raster.frames > 1:
+            warnings.warn(f"mask '{path}': {_FIRST_FRAME}", stacklevel=2)
+        mask = _as_mask(path, raster)
+    if 0 < mask.max() < _FAINT:
+        level = round(float(mask.max()) * 255)
+        warnings.warn(
+            f"mask '{path}' reaches {level} of 255 at most: the object will hardly be seen; paint it white",
+            stacklevel=2,
+        )
+    return mask
+
+
+def _as_mask(path: Path, raster: Raster) -> Float:
+    planes, alpha = raster.planes, raster.alpha
+    if planes.shape[2] == 4:
+        planes = ink_to_rgb(planes)
+    if planes.max() == 1:
+        # A label image: as a grey level, 1 is next to nothing.
+        warnings.warn(f"mask '{path}' has the values 0 and 1 alone: 1 was taken for white", stacklevel=3)
+        planes = planes * np.iinfo(planes.dtype).max
+    grey = bool((planes[..., :1] == planes).all())
+    if alpha is not None and alpha.min() < alpha.max() and (not grey or (planes == planes[:1, :1]).all()):
+        return alpha
+    weights = np.array([1.0] if planes.shape[2] == 1 else [1, 0, 0] if grey else [0.299, 0.587, 0.114])
+    plane = (planes @ weights.astype(np.float32)) / np.float32(np.iinfo(planes.dtype).max)
+    return np.asarray((plane if alpha is None else plane * alpha).clip(0, 1), np.float32)
 
 
 def _raster(pictured: Pictured, max_pixels: int) -> tuple[Path, Raster, str]:
@@ -89,12 +105,12 @@ def _raster(pictured: Pictured, max_pixels: int) -> tuple[Path, Raster, str]:
     if isinstance(pictured, Image.Image):
         with refusing("image"):
             require_size("image", pictured.width, pictured.height, max_pixels)
-            raster = _of_image("image", pictured, b"")
+            raster = _of_image("image", pictured)
         return Path("image"), raster, _sha256(raster.planes)
     path = Path(pictured)
     data, name = _bytes_of(path, max_pixels), str(path)
     with refusing(name), _quiet():
-        raster = read_tiff(name, data, max_pixels) or _of_file(name, data, max_pixels)
+        raster = read_tiff(name, data, max_pixels) or _of_file(path, data, max_pixels)
     return path.absolute(), raster, hashlib.sha256(data).hexdigest()
 
 
@@ -150,40 +166,62 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _of_file(name: str, data: bytes, max_pixels: int) -> Raster:
-    try:
-        image = Image.open(io.BytesIO(data), formats=_READABLE)
-    except UnidentifiedImageError:
-        raise InputError(f"'{name}' is no picture that can be read; give a PNG, JPEG, WebP, TIFF or BMP") from None
+def _of_file(path: Path, data: bytes, max_pixels: int) -> Raster:
+    name = str(path)
+    if formats.is_jpeg_xl(data):
+        return formats.read_jpeg_xl(name, data, max_pixels)
+    checked = png.checked(name, data, max_pixels) if data.startswith(png.SIGNATURE) else None
+    image = _opened(path, data if checked is None else checked.data)
     require_size(name, image.width, image.height, max_pixels)
-    return _of_image(name, image, data)
+    if checked is None:
+        return _of_image(name, image)
+    raster = _of_image(name, image, checked.deep)
+    profile = raster.profile if checked.profile is None else checked.profile
+    return dataclasses.replace(raster, profile=profile, remarks=(*checked.remarks, *raster.remarks))
 
 
-def _of_image(name: str, image: Image.Image, data: bytes) -> Raster:
+def _opened(path: Path, data: bytes) -> Image.Image:
+    """The file's heading as Pillow reads it. Raises InputError for what is no picture."""
+    name, kinds = str(path), [*_READABLE]
+    if formats.is_heif(data):
+        formats.register_heif(name)
+        kinds.append("HEIF")
+    elif formats.is_tga(path):
+        kinds.append("TGA")
+    try:
+        return Image.open(io.BytesIO(data), formats=kinds)
+    except UnidentifiedImageError:
+        formats.refuse_unread(name, data)
+        raise InputError(f"'{name}' is no picture that can be read; give {READ}") from None
+
+
+def _of_image(name: str, image: Image.Image, deep: Pixels | None = None) -> Raster:
+    """deep: the values of a 16-bit PNG."""
     remarks: tuple[str, ...] = ()
     if image.format == "TIFF":
         # Loading turns a TIFF upright, takes the orientation out of its metadata and closes them.
         with suppress(Exception):
             image.getexif()
+    frames = 1
+    # A phone's photograph has further pictures behind it (MPO) that no one would miss.
+    with suppress(Exception):
+        frames = 2 if image.format != "MPO" and getattr(image, "is_animated", False) else 1
     image.load()
     try:
         exif, orientation = description(image.getexif()), image.getexif().get(ORIENTATION, 1)
     except Exception:
         exif, orientation, remarks = None, 1, ("its metadata are damaged and were left out",)
-    planes, alpha = _values(name, image, data)
+    planes, alpha = _values(name, image, deep)
     planes, alpha = upright(planes, orientation), None if alpha is None else upright(alpha, orientation)
     dpi = resolution(image.info.get("dpi"), orientation)
     profile = None if image.mode == "LAB" else image.info.get("icc_profile")
-    return Raster(planes, alpha, profile, exif, dpi, remarks)
+    return Raster(planes, alpha, profile, exif, dpi, remarks, frames)
 
 
-def _values(name: str, image: Image.Image, data: bytes) -> tuple[Pixels, Float | None]:
+def _values(name: str, image: Image.Image, deep: Pixels | None) -> tuple[Pixels, Float | None]:
     """(H, W, 1), (H, W, 3) or (H, W, 4) as the file has them, and alpha."""
-    if image.format == "PNG" and data[12:16] == b"IHDR" and data[24] == 16:
-        import imagecodecs
-
-        # Pillow cuts 16-bit colours to 8.
-        planes, alpha = split_alpha(name, np.asarray(imagecodecs.png_decode(png.bare(data))))
+    if deep is not None:
+        planes, alpha = split_alpha(name, deep)
         if (key := image.info.get("transparency")) is not None:
             alpha = (planes != np.array(key)).any(2).astype(np.float32)
         return planes, alpha
@@ -214,7 +252,7 @@ def _values(name: str, image: Image.Image, data: bytes) -> tuple[Pixels, Float |
     return split_alpha(name, np.array(image if mode == wanted else image.convert(wanted)))
 
 
-def in_colour(path: Path, raster: Raster, sha256: str) -> Picture:
+def _in_colour(path: Path, raster: Raster, sha256: str, max_pixels: int) -> Picture:
     """The raster in sRGB. Grey and CMYK are converted for good; RGB keeps its profile."""
     planes, profile, remarks = raster.planes, raster.profile, list(raster.remarks)
     native = ink_to_rgb(planes) if planes.shape[2] == 4 else planes
@@ -233,6 +271,19 @@ def in_colour(path: Path, raster: Raster, sha256: str) -> Picture:
             remarks.append(f"its colour profile can't be used ({error}) and was ignored")
         else:
             native, kept = (native, profile) if coloured else (pixels, None)
+    if raster.frames > 1:
+        remarks.append(_FIRST_FRAME)
     for remark in remarks:
         warnings.warn(f"'{path}': {remark}", stacklevel=3)
-    return Picture(path, pixels, native, raster.alpha, kept, raster.exif, raster.dpi, sha256)
+    return Picture(
+        path,
+        pixels,
+        native,
+        raster.alpha,
+        kept,
+        raster.exif,
+        raster.dpi,
+        sha256,
+        notes=tuple(remarks),
+        max_pixels=max_pixels,
+    )

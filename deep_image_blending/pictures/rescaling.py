@@ -9,19 +9,39 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from deep_image_blending.errors import InputError
 from deep_image_blending.pictures.depth import Float
 from deep_image_blending.pictures.picture import Picture
 
 
-def rescaled_size(shape: tuple[int, ...], longer: int, square: bool) -> tuple[int, int]:
+def rescaled_size(shape: tuple[int, ...], longer: int | None, square: bool = False) -> tuple[int, int]:
+    """(rows, columns) of a picture of that shape once its longer side is `longer`; None keeps it.
+
+    Cheap, so that whoever plans memory can ask before anything is rescaled.
+
+    >>> rescaled_size((300, 400, 3), 200)
+    (150, 200)
+    """
+    if longer is None:
+        return shape[0], shape[1]
     if square:
         return longer, longer
     scale = longer / max(shape[0], shape[1])
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def resized_picture(picture: Picture, size: tuple[int, int]) -> Picture:
-    """Pillow's default (bicubic) resampling of a picture to (rows, columns), in its own depth."""
+def resized_picture(picture: Picture, size: tuple[int, int], option: str) -> Picture:
+    """Pillow's default (bicubic) resampling of a picture to (rows, columns), in its own depth.
+
+    Raises InputError, before anything is made, where that is more than the picture's limit.
+    """
+    rows, columns = size
+    if rows * columns > picture.max_pixels:
+        raise InputError(
+            f"{option} {max(size)} makes '{picture.path}' {columns}x{rows}, {rows * columns / 1e6:.4g} "
+            f"megapixels, over the limit of {picture.max_pixels / 1e6:.4g}; give a smaller {option}, "
+            "or if you mean it, raise the limit with --max-pixels"
+        )
     pixels = _resized(picture.pixels, size)
     native = pixels if picture.native is picture.pixels else _resized(picture.native, size)
     return dataclasses.replace(picture, pixels=pixels, native=native)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -212,7 +214,8 @@ def averaged(image: Float, factor: int) -> Float:
 def compose_scene(source: Picture, mask: Float | None, target: Picture, placement: Placement) -> Scene:
     """Rescale and place. mask (h, w) in 0..1 of the source's size; None takes the source's alpha channel.
 
-    Raises InputError where the mask is missing, empty, of another size, or off the canvas.
+    A target's transparency is ignored, with a warning and among its notes. Raises InputError where the mask is
+    missing, empty, of another size, or off the canvas, and for an --ss or --ts over the picture's limit.
     """
     if mask is None:
         if source.alpha is None:
@@ -230,12 +233,17 @@ def compose_scene(source: Picture, mask: Float | None, target: Picture, placemen
         mask = resized_plane(mask, (height, width)).clip(0, 1)
     if not (mask > 0).any():
         raise InputError(f"the mask of '{source.path}' is empty: no pixel is above black; paint the object white")
+    if target.alpha is not None and target.alpha.min() < 1:
+        note = "its transparency was ignored: a target is opaque"
+        warnings.warn(f"'{target.path}': {note}", stacklevel=2)
+        target = dataclasses.replace(target, notes=(*target.notes, note))
     if placement.ts is not None:
-        target = resized_picture(target, rescaled_size(target.pixels.shape, placement.ts, placement.square))
+        goal = rescaled_size(target.pixels.shape, placement.ts, placement.square)
+        target = resized_picture(target, goal, "--ts")
     pixels, mask = as_float(source.pixels), mask.astype(np.float32)
     if placement.ss is not None:
         goal = rescaled_size(source.pixels.shape, placement.ss, placement.square)
-        pixels = as_float(resized_picture(source, goal).pixels)
+        pixels = as_float(resized_picture(source, goal, "--ss").pixels)
         mask = resized_mask(mask, goal, placement.square)
     if placement.square:
         mask = (mask > 0).astype(np.float32)

@@ -53,6 +53,8 @@ def read_tiff(name: str, data: bytes, max_pixels: int) -> Raster | None:
         array = page.asarray().reshape(page.shaped)[:, 0]
         array = np.moveaxis(array[..., 0], 0, 2) if len(array) > 1 else array[0]
         tags = {tag.code: tag.value for tag in page.tags.values() if tag.code in (ORIENTATION, PROFILE)}
+        # Previews and masks of the first page are no pages of their own.
+        frames = sum(1 for one in file.pages if not getattr(one, "subfiletype", 0)) if len(file.pages) > 1 else 1
         extra, palette = tuple(int(use) for use in page.extrasamples), page.colormap
     if photometric == 3:
         # Palettes are written in 16 bits, of which only the upper 8 are sure: some writers leave the lower ones 0.
@@ -84,7 +86,7 @@ def read_tiff(name: str, data: bytes, max_pixels: int) -> Raster | None:
     except Exception:
         remarks = ("its metadata are damaged and were left out",)
     alpha = None if alpha is None else upright(alpha, orientation)
-    return Raster(upright(planes, orientation), alpha, tags.get(PROFILE), exif, dpi, remarks)
+    return Raster(upright(planes, orientation), alpha, tags.get(PROFILE), exif, dpi, remarks, frames)
 
 
 def encode(pixels: Pixels, kept: Picture) -> bytes:
