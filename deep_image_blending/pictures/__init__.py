@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Pictured,
         load_mask,
         load_picture,
+        picture_size,
         read_picture,
     )
     from deep_image_blending.pictures.rescaling import rescaled_size
@@ -31,7 +32,7 @@ _ROOMS = {
     "mask": ("looks_inverted",),
     "picture": ("DEFAULT_MAX_PIXELS", "Picture", "compose_like", "in_srgb"),
     "placement": ("Placement",),
-    "reading": ("Pictured", "load_mask", "load_picture", "read_picture"),
+    "reading": ("Pictured", "load_mask", "load_picture", "picture_size", "read_picture"),
     "rescaling": ("rescaled_size",),
     "scene": ("Scene", "Window", "averaged", "compose_scene"),
     "tensors": ("image_tensor", "picture_array", "plane_tensor"),
@@ -66,6 +67,7 @@ __all__ = [
     "load_picture",
     "looks_inverted",
     "picture_array",
+    "picture_size",
     "plane_tensor",
     "read_picture",
     "rescaled_size",

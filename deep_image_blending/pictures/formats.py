@@ -77,7 +77,10 @@ def read_jpeg_xl(name: str, data: bytes, max_pixels: int) -> Raster:
 
 def jpeg_xl_size(data: bytes) -> tuple[int, int]:
     """(width, height) from the heading of the codestream (ISO/IEC 18181-1, D.2). Raises ValueError."""
-    bits = int.from_bytes(_codestream(data)[2:18], "little")
+    heading = _codestream(data)[2:18]
+    if len(heading) < 8:
+        raise ValueError("cut off in its heading")
+    bits = int.from_bytes(heading, "little")
 
     def take(count: int) -> int:
         nonlocal bits

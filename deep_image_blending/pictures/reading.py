@@ -26,7 +26,7 @@ from deep_image_blending.pictures.depth import Float, Pixels, as_integers
 from deep_image_blending.pictures.metadata import ORIENTATION, description, resolution, upright
 from deep_image_blending.pictures.picture import DEFAULT_MAX_PIXELS, Picture
 from deep_image_blending.pictures.raster import READ, Raster, refusing, require_size, split_alpha
-from deep_image_blending.pictures.tiff import read_tiff
+from deep_image_blending.pictures.tiff import TIFF_SIGNATURES, read_tiff, tiff_size
 
 Pictured = str | PathLike[str] | Image.Image | npt.NDArray[Any]
 
@@ -57,6 +57,26 @@ def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture
     A damaged colour profile or damaged metadata are left out with a warning.
     """
     return load_picture(path, max_pixels=max_pixels)
+
+
+def picture_size(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> tuple[int, int]:
+    """(rows, columns) of a file, upright, from its heading alone. Raises InputError as `read_picture` does.
+
+    With `rescaled_size` it tells what a blend will hold before a pixel is decoded.
+    """
+    data, name = _bytes_of(path, max_pixels), str(path)
+    with refusing(name), _quiet():
+        if formats.is_jpeg_xl(data):
+            (width, height), orientation = formats.jpeg_xl_size(data), 1
+        elif data.startswith(TIFF_SIGNATURES):
+            width, height, orientation = tiff_size(data)
+        else:
+            image = _opened(path, data)
+            width, height, orientation = *image.size, 1
+            with suppress(Exception):
+                orientation = image.getexif().get(ORIENTATION, 1)
+        require_size(name, width, height, max_pixels)
+    return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
 
 
 def load_mask(pictured: Pictured, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Float:

@@ -23,6 +23,7 @@ from deep_image_blending.pictures.metadata import (
 from deep_image_blending.pictures.picture import Picture
 from deep_image_blending.pictures.raster import Raster, require_size
 
+TIFF_SIGNATURES = (b"II", b"MM")
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS = 256, 257, 258, 259, 262, 273
 _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PREDICTOR = 277, 278, 279, 317
 
@@ -32,7 +33,7 @@ def read_tiff(name: str, data: bytes, max_pixels: int) -> Raster | None:
 
     Pillow cuts a TIFF to 8 bits, and its decoder writes to the terminal when the file is damaged.
     """
-    if data[:2] not in (b"II", b"MM"):
+    if not data.startswith(TIFF_SIGNATURES):
         return None
     import tifffile
 
@@ -87,6 +88,17 @@ def read_tiff(name: str, data: bytes, max_pixels: int) -> Raster | None:
         remarks = ("its metadata are damaged and were left out",)
     alpha = None if alpha is None else upright(alpha, orientation)
     return Raster(upright(planes, orientation), alpha, tags.get(PROFILE), exif, dpi, remarks, frames)
+
+
+def tiff_size(data: bytes) -> tuple[int, int, int]:
+    """(width, height, orientation) of the first page as it is stored."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages[0]
+        assert isinstance(page, tifffile.TiffPage)
+        turned = page.tags.get(ORIENTATION)
+        return page.imagewidth, page.imagelength, 1 if turned is None else int(turned.value)
 
 
 def encode(pixels: Pixels, kept: Picture) -> bytes:

@@ -13,7 +13,14 @@ import tifffile
 from PIL import Image
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures import Placement, compose_scene, load_mask, load_picture, rescaled_size
+from deep_image_blending.pictures import (
+    Placement,
+    compose_scene,
+    load_mask,
+    load_picture,
+    picture_size,
+    rescaled_size,
+)
 from deep_image_blending.pictures.formats import jpeg_xl_size
 from tests.conftest import disc_mask, smooth_picture
 
@@ -140,7 +147,34 @@ def test_a_faint_mask_is_said(tmp_path: Path) -> None:
     assert mask.max() == pytest.approx(2 / 255)
 
 
-# Rescaling within bounds
+# Size before anything is read or rescaled
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize(
+    "name", ["a.png", "a.jpg", "a.webp", "a.tif", "deep.tif", "a.bmp", "a.jxl", "a.jp2", "a.tga"]
+)
+def test_the_size_in_the_heading_is_the_pictures(tmp_path: Path, name: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / name
+    if name == "a.jxl":
+        path.write_bytes(imagecodecs.jpegxl_encode(PICTURE))
+    elif name == "deep.tif":
+        tifffile.imwrite(path, DEEP, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
+    else:
+        more = {"exif": exif} if path.suffix in (".png", ".jpg", ".webp", ".tif") else {}
+        Image.fromarray(PICTURE).save(path, **more)
+    assert picture_size(path) == load_picture(path).pixels.shape[:2]
+    with pytest.raises(InputError, match="over the limit"):
+        picture_size(path, max_pixels=40 * 56 - 1)
+
+
+def test_the_size_of_what_is_no_picture_is_refused_as_reading_it_is(tmp_path: Path) -> None:
+    for data in (b"", b"no picture", b"II*\0", b"\xff\x0a", b"\x89PNG\r\n\x1a\n"):
+        (tmp_path / "a").write_bytes(data)
+        with pytest.raises(InputError, match=r"a' .*; give"):
+            picture_size(tmp_path / "a")
 
 
 def test_the_size_after_rescaling_is_what_rescaling_makes() -> None:
