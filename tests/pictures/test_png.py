@@ -16,7 +16,7 @@ from deep_image_blending.errors import InputError
 from deep_image_blending.pictures import Picture, load_picture, write_picture
 from deep_image_blending.pictures import png as png_files
 from tests.conftest import smooth_picture
-from tests.pictures.test_images import ADOBE, png_chunk, png_of
+from tests.pictures.made import ADOBE, png_chunk, png_of
 
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
