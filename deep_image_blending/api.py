@@ -24,9 +24,9 @@ from deep_image_blending.options.pass_options import PASSES, PassName
 from deep_image_blending.options.resolve import placed
 from deep_image_blending.options.run_options import STARTS, Options
 from deep_image_blending.passes import PassResult, Phase, poisson_start
-from deep_image_blending.pictures.images import load_mask, load_picture
+from deep_image_blending.pictures import Float, as_float, load_mask, load_picture
 from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.pictures.scene import Float, Scene, as_float, compose_scene
+from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.runs.execution import Outcome, execute
 from deep_image_blending.runs.inputs import Inputs, SceneKind
 from deep_image_blending.runs.job import Hooks, Job, job_of_first_pass, new_job, resumed_job

@@ -5,33 +5,61 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from deep_image_blending.errors import InputError
+
+_NO_FILES = {
+    stat.S_IFDIR: "folder",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+}
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path`; on a clean exit flush it to disk and rename it to `path`.
 
-    When the body raises, the temporary file goes and an earlier `path` stays as it was.
+    When the body raises, the temporary file goes and an earlier `path` stays as it was. A link stays, and the file
+    that it names is written. Raises InputError for what is no regular file.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
+    require_regular(path)
+    path = Path(os.path.realpath(path))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    # The kernel takes the process's umask off these permissions.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def require_regular(path: Path) -> None:
+    """Raise InputError where `path` leads to a folder, a device, a pipe or a socket, or nowhere.
+
+    A path at which there is nothing yet is a file to be made.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"'{path}' can't be written: {error.strerror}; give another file name") from error
+    if not stat.S_ISREG(mode):
+        kind = _NO_FILES.get(stat.S_IFMT(mode), "special file")
+        raise InputError(f"'{path}' is a {kind}; give a file name")
 
 
 def sha256_of(path: Path) -> str:

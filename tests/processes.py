@@ -10,9 +10,9 @@ import resource
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,13 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 
 LOADED_LATE = (
-    *("deep_image_blending.api", "deep_image_blending.passes", "deep_image_blending.cli.watching", "deep_image_blending.cli.progress", "imagecodecs"),
+    *(
+        "deep_image_blending.api",
+        "deep_image_blending.passes",
+        "deep_image_blending.cli.watching",
+        "deep_image_blending.cli.progress",
+        "imagecodecs",
+    ),
     *(
         "PIL.BmpImagePlugin",
         "PIL.GifImagePlugin",
@@ -80,18 +86,18 @@ class KillAtWrite:
 
 def _at_write_of(name: str, number: int, happens: Callable[[], object]) -> None:
     """`happens` when the temporary file of the n-th write of a file of this name has been opened."""
-    make, seen = tempfile.mkstemp, 0
+    make, seen = os.open, 0
 
-    def making(**named: Any) -> tuple[int, str]:
+    def making(path: Any, *given: Any, **named: Any) -> int:
         nonlocal seen
-        made = make(**named)
-        if named["prefix"] == f".{name}.":
+        made = make(path, *given, **named)
+        if fnmatch(os.path.basename(path), f".{name}.*.tmp"):  # noqa: PTH119
             seen += 1
             if seen == number:
                 happens()
         return made
 
-    tempfile.mkstemp = making  # type: ignore[assignment]
+    os.open = making  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def placed_scene(given: Mapping[str, Any], demo: bool = True) -> Scene:
     """The scene of what was given; without any picture, where `demo`, a bundled one's. Raises InputError."""
+    from deep_image_blending.pictures import load_mask, load_picture
     from deep_image_blending.pictures.demo import demo_unless_given, require_pictures
-    from deep_image_blending.pictures.images import load_mask, load_picture
     from deep_image_blending.pictures.scene import compose_scene
 
     if demo:

@@ -22,7 +22,7 @@ from scipy import ndimage
 from skimage.color import rgb2lab
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.scene import Scene, Window, as_float
+from deep_image_blending.pictures import Scene, Window, as_float
 from deep_image_blending.solve.poisson import guidance_laplacian
 
 if TYPE_CHECKING:

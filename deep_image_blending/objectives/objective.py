@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from deep_image_blending.networks.network import Network
     from deep_image_blending.options.pass_options import PassName, PassOptions
-    from deep_image_blending.pictures.scene import Float, Scene, Window
+    from deep_image_blending.pictures import Float
+    from deep_image_blending.pictures.scene import Scene, Window
     from deep_image_blending.solve.pixels import Pixels
 
 

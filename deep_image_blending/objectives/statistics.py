@@ -23,7 +23,8 @@ from deep_image_blending.objectives.target_style import (
     target_moments,
 )
 from deep_image_blending.options.pass_options import PassOptions
-from deep_image_blending.pictures.scene import Float, Scene, Window, as_float, averaged
+from deep_image_blending.pictures import Float, as_float
+from deep_image_blending.pictures.scene import Scene, Window, averaged
 from deep_image_blending.pictures.tensors import image_tensor, plane_tensor
 
 

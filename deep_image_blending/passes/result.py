@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from deep_image_blending.errors import RunError
 from deep_image_blending.options.pass_options import PassName
-from deep_image_blending.pictures.images import Pixels as WrittenPixels
-from deep_image_blending.pictures.images import in_srgb
-from deep_image_blending.pictures.scene import Float, Scene, Window
+from deep_image_blending.pictures import Float, in_srgb
+from deep_image_blending.pictures import Pixels as WrittenPixels
+from deep_image_blending.pictures.scene import Scene, Window
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ from deep_image_blending.objectives.target_style import (
 )
 from deep_image_blending.options.pass_options import PassOptions
 from deep_image_blending.options.run_options import Options
-from deep_image_blending.pictures.scene import Float, Window
+from deep_image_blending.pictures import Float
+from deep_image_blending.pictures.scene import Window
 from deep_image_blending.pictures.tensors import image_tensor
-from deep_image_blending.solve.poisson import edge_stopping_membrane, guidance_laplacian, solve_poisson
+from deep_image_blending.solve.membrane import edge_stopping_membrane
+from deep_image_blending.solve.poisson import guidance_laplacian, solve_poisson
 
 SAME_SCENE = 0.7
 """`Scene.agreement` from which on the surroundings count as the same scene's."""

@@ -26,8 +26,9 @@ from deep_image_blending.passes.start import (
     window_columns,
     window_rows,
 )
-from deep_image_blending.pictures.images import Pixels as WrittenPixels
-from deep_image_blending.pictures.scene import Float, Scene, Window, as_float, averaged
+from deep_image_blending.pictures import Float, as_float
+from deep_image_blending.pictures import Pixels as WrittenPixels
+from deep_image_blending.pictures.scene import Scene, Window, averaged
 from deep_image_blending.pictures.tensors import image_tensor, picture_array, plane_tensor
 from deep_image_blending.solve.lbfgs import LBFGS
 from deep_image_blending.solve.loop import Diverged, LoopState, Observer, minimise

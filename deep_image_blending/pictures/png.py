@@ -1,119 +1,206 @@
-"""Writing PNG files strip by strip: quickly, on all cores, and what an earlier picture had in common only once.
-
-PNG, third edition (W3C 2025), sections 9 (filters) and 10 (deflate); zlib, RFC 1950 and 1951.
-"""
+"""PNG files (third edition, W3C 2025): of 8 and 16 bits, read and written by libpng."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import starmap
 
 import numpy as np
-import numpy.typing as npt
+
+from deep_image_blending.pictures.depth import Pixels
+from deep_image_blending.pictures.picture import Picture
+from deep_image_blending.pictures.raster import require_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_SUB, _AVERAGE = 1, 3
-_STRIP, _SAMPLE = 1 << 19, 1 << 15
-_ADLER = 65521
+_HEADING_END = 33
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# First row and column, and the steps to the next, of the seven passes of an interlaced picture.
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+_PIECE = 1 << 20
+# Pillow refuses a picture for a longer text or profile.
+_LONGEST_TEXT, _ALL_TEXT, _LONGEST_PROFILE = 1 << 20, 1 << 25, 1 << 25
+_SRGB_GAMMA = 45_455
 
 
-@dataclass(frozen=True)
-class Strip:
-    """Rows of a picture as they stand in the file. chunk: IDAT whole; length, adler: of the filtered bytes."""
+def encode(pixels: Pixels, kept: Picture) -> bytes:
+    """The file of (H, W, 3) uint8 or uint16, with the profile, the resolution and the metadata of `kept`."""
+    import imagecodecs
 
-    chunk: bytes
-    length: int
-    adler: int
-
-
-Strips = Mapping[tuple[int, int, bytes], Strip]
-"""By bytes a pixel, bytes a row, and SHA-256 of the rows."""
-
-
-def encode(
-    pixels: npt.NDArray[Any], chunks: Sequence[tuple[bytes, bytes]] = (), known: Strips | None = None
-) -> tuple[list[bytes], Strips]:
-    """(H, W, 3) uint8 or uint16 -> the file in pieces, and its strips, which the next picture's may be among.
-
-    chunks: kind and body of those between the heading and the data. known: strips that need not be made again.
-    """
-    height, width = pixels.shape[:2]
-    depth = pixels.dtype.itemsize
-    ordered = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">"))
-    rows = ordered.reshape(height, -1).view(np.uint8)
-    each = max(1, _STRIP // rows.shape[1])
-
-    def strip(top: int) -> tuple[tuple[int, int, bytes], Strip]:
-        part = rows[top : top + each]
-        key = 3 * depth, rows.shape[1], hashlib.sha256(part.data).digest()
-        found = None if known is None else known.get(key)
-        return key, found or _strip(part, 3 * depth)
-
-    # NumPy's filters, zlib and SHA-256 all let other threads run.
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        made = list(pool.map(strip, range(0, height, each)))
-    adler = 1
-    for _, one in made:
-        adler = _joined(adler, one)
-    heading = struct.pack(">IIBBBBB", width, height, 8 * depth, 2, 0, 0, 0)
-    return [
-        SIGNATURE + chunk(b"IHDR", heading) + b"".join(chunk(*one) for one in chunks),
-        # zlib's heading: deflate, a window of 32 KiB, the fastest level.
-        chunk(b"IDAT", b"\x78\x01"),
-        *(one.chunk for _, one in made),
-        # An empty last block, and the checksum of the whole.
-        chunk(b"IDAT", b"\x03\x00" + struct.pack(">I", adler)) + chunk(b"IEND", b""),
-    ], dict(made)
+    # Of what is photographed, little recurs but runs: looking for more takes four times as long for nothing.
+    data = imagecodecs.png_encode(
+        np.ascontiguousarray(pixels),
+        level=1,
+        strategy=imagecodecs.PNG.STRATEGY.RLE,
+        filter=imagecodecs.PNG.FILTER.PAETH,
+    )
+    described = b"".join(starmap(_chunk, _described_by(kept)))
+    return bytes(data[:_HEADING_END] + described + data[_HEADING_END:])
 
 
-def chunk(kind: bytes, body: bytes) -> bytes:
+def _chunk(kind: bytes, body: bytes) -> bytes:
     """A chunk: length, kind, body and checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
-def _strip(rows: npt.NDArray[np.uint8], pixel: int) -> Strip:
-    data = _filtered(rows, pixel).tobytes()
-    # Of what is photographed, little recurs but runs: looking for more takes four times as long for nothing.
-    sample = data[:_SAMPLE]
-    runs, all_of_it = (len(_deflated(sample, way)) for way in (zlib.Z_RLE, zlib.Z_DEFAULT_STRATEGY))
-    way = zlib.Z_RLE if 16 * all_of_it > 15 * runs else zlib.Z_DEFAULT_STRATEGY
-    return Strip(chunk(b"IDAT", _deflated(data, way)), len(data), zlib.adler32(data))
+def _described_by(kept: Picture) -> list[tuple[bytes, bytes]]:
+    """Profile (iCCP), resolution (pHYs) and metadata (eXIf)."""
+    chunks = []
+    if kept.profile is not None:
+        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(kept.profile)))
+    if kept.dpi is not None:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in kept.dpi), 1)))
+    if kept.exif is not None:
+        chunks.append((b"eXIf", kept.exif.removeprefix(b"Exif\0\0")))
+    return chunks
 
 
-def _deflated(data: bytes, strategy: int) -> bytes:
-    """Whole deflate blocks that end on a byte and refer to nothing before."""
-    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, 9, strategy)
-    return packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
+def checked(name: str, data: bytes, max_pixels: int) -> Checked:
+    """A PNG whose chunks and rows are whole. Raises InputError for its size, ValueError for its damage.
+
+    Decoders fill what is missing with black, and some read on past a wrong checksum.
+    """
+    if data[12:16] != b"IHDR" or len(data) < _HEADING_END:
+        raise ValueError("no heading")
+    heading = _Heading.of(data)
+    if heading.width and heading.height:
+        require_size(name, heading.width, heading.height, max_pixels)
+    kept: list[bytes | memoryview] = [data[:8]]
+    remarks: list[str] = []
+    found: dict[bytes, bytes] = {}
+    large: bytes | None = None
+    text, left_out = 0, False
+    for kind, body, whole in _chunks(data):
+        size = _unpacked_size(kind, body) if kind in (b"tEXt", b"zTXt", b"iTXt") else 0
+        text += size
+        if size > _LONGEST_TEXT or text > _ALL_TEXT:
+            text, left_out = text - size, True
+            remarks.append("a text in it is too long and was left out")
+            continue
+        if kind == b"iCCP" and _unpacked_size(kind, body) > _LONGEST_TEXT:
+            large, left_out = _profile(body), True
+            continue
+        if kind in (b"iCCP", b"sRGB", b"gAMA"):
+            found[kind] = bytes(body)
+        kept.append(whole)
+    rows = _rows(heading, [body for kind, body, _ in _chunks(data) if kind == b"IDAT"])
+    gamma = int.from_bytes(found.get(b"gAMA", b""), "big")
+    if gamma and abs(gamma - _SRGB_GAMMA) > 500 and not large and not found.keys() & {b"iCCP", b"sRGB"}:
+        remarks.append(f"its gamma of {100_000 / gamma:.3g} was ignored: it is read as sRGB")
+    file = b"".join(kept) if left_out else data
+    deep = None if rows is None else _deep(heading, rows)
+    return Checked(file, deep, large, tuple(dict.fromkeys(remarks)))
 
 
-def _filtered(rows: npt.NDArray[np.uint8], pixel: int) -> npt.NDArray[np.uint8]:
-    """Each byte less the mean of those to its left and above; of the first row less the one to its left."""
-    count, length = rows.shape
-    made = np.empty((count, 1 + length), np.uint8)
-    made[:, 0] = _AVERAGE
-    made[0, 0], made[0, 1 : 1 + pixel] = _SUB, rows[0, :pixel]
-    np.subtract(rows[0, pixel:], rows[0, :-pixel], out=made[0, 1 + pixel :])
-    # So few rows at a time that they stay in the cache.
-    each = max(1, _SAMPLE // length)
-    for top in range(1, count, each):
-        bottom = min(count, top + each)
-        above, left = rows[top - 1 : bottom - 1], np.zeros((bottom - top, length), np.uint8)
-        left[:, pixel:] = rows[top:bottom, :-pixel]
-        mean = (above ^ left) >> 1
-        mean += above & left
-        np.subtract(rows[top:bottom], mean, out=made[top:bottom, 1:])
+@dataclass(frozen=True)
+class Checked:
+    """data: the file without what is too long for Pillow. deep: the values (H, W[, C]) of 16 bits, which Pillow
+    cuts to 8. profile: a colour profile that is too long for Pillow. remarks: what was left out.
+    """
+
+    data: bytes
+    deep: Pixels | None
+    profile: bytes | None
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Heading:
+    width: int
+    height: int
+    depth: int
+    colour: int
+    interlaced: bool
+
+    @classmethod
+    def of(cls, data: bytes) -> _Heading:
+        width, height, depth, colour, packing, filters, order = struct.unpack(">IIBBBBB", data[16:29])
+        if colour not in _CHANNELS or packing or filters or order > 1:
+            raise ValueError("unknown colour type, compression, filter or order")
+        return cls(width, height, depth, colour, bool(order))
+
+    def passes(self) -> Iterator[tuple[slice, slice, int, int]]:
+        """Rows and columns of the picture that a pass holds, and how many."""
+        for top, left, down, across in _ADAM7 if self.interlaced else ((0, 0, 1, 1),):
+            rows, columns = -(-(self.height - top) // down), -(-(self.width - left) // across)
+            if rows > 0 and columns > 0:
+                yield slice(top, None, down), slice(left, None, across), rows, columns
+
+    def length(self, rows: int, columns: int) -> int:
+        """Bytes of a pass: each row begins with its filter."""
+        return rows * (1 + (columns * _CHANNELS[self.colour] * self.depth + 7) // 8)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, memoryview]]:
+    """Kind, body and the whole of each, to the end or to where the file is cut."""
+    view, at, kind = memoryview(data), 8, b""
+    while kind != b"IEND" and at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(view[at : at + 4], "big")
+        if end > len(data):
+            return
+        kind = bytes(view[at + 4 : at + 8])
+        if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            raise ValueError(f"wrong checksum of {kind.decode('ascii', 'replace')!r}")
+        yield kind, view[at + 8 : end - 4], view[at:end]
+        at = end
+
+
+def _rows(heading: _Heading, bodies: list[memoryview]) -> bytes | None:
+    """The filtered rows of a 16-bit picture; None for others, whose rows are counted alone."""
+    expected = sum(heading.length(rows, columns) for _, _, rows, columns in heading.passes())
+    unpacker, count, pieces = zlib.decompressobj(), 0, []
+    for body in bodies:
+        rest: bytes | memoryview = body
+        while len(rest) and count < expected and not unpacker.eof:
+            piece = unpacker.decompress(rest, min(_PIECE, expected - count))
+            count, rest = count + len(piece), unpacker.unconsumed_tail
+            if heading.depth == 16:
+                pieces.append(piece)
+    if count < expected:
+        raise ValueError(f"cut off: {count} of {expected} bytes of its rows")
+    return b"".join(pieces) if heading.depth == 16 else None
+
+
+def _deep(heading: _Heading, rows: bytes) -> Pixels:
+    """The values (H, W[, C]) uint16. libpng, which remarks upon interlacing, gets each pass as a picture."""
+    import imagecodecs
+
+    made, at = None, 0
+    for down, across, height, width in heading.passes():
+        end = at + heading.length(height, width)
+        file = SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, heading.colour, 0, 0, 0))
+        file += _chunk(b"IDAT", zlib.compress(rows[at:end], 0)) + _chunk(b"IEND", b"")
+        part, at = np.asarray(imagecodecs.png_decode(file)), end
+        if made is None:
+            made = np.empty((heading.height, heading.width, *part.shape[2:]), part.dtype)
+        made[down, across] = part
+    if made is None:
+        raise ValueError("no pixels")
     return made
 
 
-def _joined(before: int, strip: Strip) -> int:
-    """Adler-32 of bytes followed by a strip's, as zlib's `adler32_combine` has it."""
-    low, high = before & 0xFFFF, before >> 16
-    own_low, own_high = strip.adler & 0xFFFF, strip.adler >> 16
-    high = (high + own_high + strip.length * (low - 1)) % _ADLER
-    return high << 16 | (low + own_low - 1) % _ADLER
+def _packed(kind: bytes, body: memoryview) -> bytes | None:
+    """The compressed part of a text or a profile; None where it is not compressed."""
+    _, _, rest = bytes(body).partition(b"\0")
+    if kind == b"tEXt":
+        return None
+    if kind != b"iTXt":
+        return rest[1:]
+    return rest[2:].split(b"\0", 2)[-1] if rest[:1] == b"\1" else None
+
+
+def _unpacked_size(kind: bytes, body: memoryview) -> int:
+    """Bytes of a text or a profile, counted to just past the longest."""
+    packed = _packed(kind, body)
+    if packed is None:
+        return len(body)
+    try:
+        return len(zlib.decompressobj().decompress(packed, _LONGEST_TEXT + 1))
+    except zlib.error:
+        return 0
+
+
+def _profile(body: memoryview) -> bytes:
+    return zlib.decompressobj().decompress(_packed(b"iCCP", body) or b"", _LONGEST_PROFILE)

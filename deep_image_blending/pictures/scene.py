@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from scipy import ndimage
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.images import Picture, Pixels, compose_like
+from deep_image_blending.pictures.depth import Float, Pixels, as_float
+from deep_image_blending.pictures.mask import with_edge
+from deep_image_blending.pictures.picture import Picture, compose_like
 from deep_image_blending.pictures.placement import Placement
-
-Float = npt.NDArray[np.float32]
+from deep_image_blending.pictures.rescaling import rescaled_size, resized_mask, resized_picture, resized_plane
 
 
 @dataclass(frozen=True)
@@ -209,12 +209,6 @@ class Scene:
         return compose_like(self.target, blend, window.mask > 0, window.top, window.left)
 
 
-def as_float(pixels: npt.NDArray[Any]) -> Float:
-    """Pixels of either depth as float32 in 0..255 (exactly invertible)."""
-    values = pixels.astype(np.float32)
-    return np.divide(values, np.float32(257), out=values) if pixels.dtype == np.uint16 else values
-
-
 def averaged(image: Float, factor: int) -> Float:
     """Means of `factor`×`factor` blocks of (H, W, C); a partial last row or column of them is cut off."""
     if factor == 1:
@@ -227,7 +221,8 @@ def averaged(image: Float, factor: int) -> Float:
 def compose_scene(source: Picture, mask: Float | None, target: Picture, placement: Placement) -> Scene:
     """Rescale and place. mask (h, w) in 0..1 of the source's size; None takes the source's alpha channel.
 
-    Raises InputError where the mask is missing, empty, of another size, or off the canvas.
+    A target's transparency is ignored, with a warning and among its notes. Raises InputError where the mask is
+    missing, empty, of another size, or off the canvas, and for an --ss or --ts over the picture's limit.
     """
     if mask is None:
         if source.alpha is None:
@@ -242,19 +237,24 @@ def compose_scene(source: Picture, mask: Float | None, target: Picture, placemen
                 f"the mask is {mask.shape[1]}x{mask.shape[0]} but source '{source.path}' is {width}x{height}: "
                 "give them the same size, or pass --fit-mask to rescale the mask"
             )
-        mask = _resized_plane(mask, (height, width)).clip(0, 1)
+        mask = resized_plane(mask, (height, width)).clip(0, 1)
     if not (mask > 0).any():
         raise InputError(f"the mask of '{source.path}' is empty: no pixel is above black; paint the object white")
+    if target.alpha is not None and target.alpha.min() < 1:
+        note = "its transparency was ignored: a target is opaque"
+        warnings.warn(f"'{target.path}': {note}", stacklevel=2)
+        target = dataclasses.replace(target, notes=(*target.notes, note))
     if placement.ts is not None:
-        target = _resized_picture(target, _goal(target.pixels.shape, placement.ts, placement.square))
+        goal = rescaled_size(target.pixels.shape, placement.ts, placement.square)
+        target = resized_picture(target, goal, "--ts")
     pixels, mask = as_float(source.pixels), mask.astype(np.float32)
     if placement.ss is not None:
-        goal = _goal(source.pixels.shape, placement.ss, placement.square)
-        pixels = as_float(_resized_picture(source, goal).pixels)
-        mask = _resized_mask(mask, goal, placement.square)
+        goal = rescaled_size(source.pixels.shape, placement.ss, placement.square)
+        pixels = as_float(resized_picture(source, goal, "--ss").pixels)
+        mask = resized_mask(mask, goal, placement.square)
     if placement.square:
         mask = (mask > 0).astype(np.float32)
-    mask = _edited(mask, placement.grow, placement.feather)
+    mask = with_edge(mask, placement.grow, placement.feather)
     if not (mask > 0).any():
         raise InputError(f"the mask of '{source.path}' is empty after rescaling, growing and feathering")
     rows, columns = target.pixels.shape[:2]
@@ -268,65 +268,3 @@ def compose_scene(source: Picture, mask: Float | None, target: Picture, placemen
             f"is at x (vertical) {x:g}, y (horizontal) {y:g}; choose x in 0..{rows} and y in 0..{columns}"
         )
     return scene
-
-
-def looks_inverted(mask: Float) -> bool:
-    """Whether the mask's border is mostly white and its middle darker: the object painted black, perhaps."""
-    border = np.concatenate((mask[0], mask[-1], mask[:, 0], mask[:, -1]))
-    return bool(border.mean() > 0.9 and mask.mean() < border.mean() - 0.02)
-
-
-def _goal(shape: tuple[int, ...], longer: int, square: bool) -> tuple[int, int]:
-    if square:
-        return longer, longer
-    scale = longer / max(shape[0], shape[1])
-    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
-
-
-def _resized_picture(picture: Picture, size: tuple[int, int]) -> Picture:
-    """Pillow's default (bicubic) resampling of a picture to (rows, columns), in its own depth."""
-    pixels = _resized(picture.pixels, size)
-    native = pixels if picture.native is picture.pixels else _resized(picture.native, size)
-    return dataclasses.replace(picture, pixels=pixels, native=native)
-
-
-def _resized(pixels: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
-    if pixels.shape[:2] == size:
-        return pixels
-    if pixels.dtype == np.uint8:
-        return np.asarray(Image.fromarray(pixels).resize((size[1], size[0])))
-    planes = [_resized_plane(pixels[..., i], size) for i in range(pixels.shape[2])]
-    return np.asarray(np.rint(np.stack(planes, -1).clip(0, 65535)), np.uint16)
-
-
-def _resized_plane(plane: npt.NDArray[Any], size: tuple[int, int]) -> Float:
-    image = Image.fromarray(plane.astype(np.float32), mode=None)
-    return np.asarray(image.resize((size[1], size[0])), np.float32)
-
-
-def _resized_mask(mask: Float, size: tuple[int, int], square: bool) -> Float:
-    if square:
-        # The published program resamples the mask as an 8-bit picture.
-        image = Image.fromarray(np.rint(mask * 255).astype(np.uint8))
-        return np.asarray(image.resize((size[1], size[0])), np.float32) / np.float32(255)
-    resized = _resized_plane(mask, size).clip(0, 1)
-    # Bicubic ringing leaves traces far from the edge; below half a grey level there is no mask.
-    resized[resized < 0.5 / 255] = 0
-    return resized
-
-
-def _edited(mask: Float, grow: int, feather: float) -> Float:
-    if grow > 0:
-        mask = ndimage.grey_dilation(mask, footprint=_disc(grow)).astype(np.float32)
-    elif grow < 0:
-        mask = ndimage.grey_erosion(mask, footprint=_disc(-grow), mode="nearest").astype(np.float32)
-    if feather > 0:
-        # The edge fades inwards, so that feathering never takes in pixels that the mask left out.
-        distance = ndimage.distance_transform_edt(np.pad(mask > 0, 1))[1:-1, 1:-1]
-        mask = (mask * np.clip(distance / (feather + 1), 0, 1)).astype(np.float32)
-    return mask
-
-
-def _disc(radius: int) -> npt.NDArray[np.bool_]:
-    offsets = np.arange(-radius, radius + 1)
-    return (offsets[:, None] ** 2 + offsets[None] ** 2) <= radius * radius

@@ -23,9 +23,7 @@ from deep_image_blending.errors import InputError, RunError
 from deep_image_blending.files import atomic_write
 from deep_image_blending.options.pass_options import PassName
 from deep_image_blending.options.stored import FORMAT
-from deep_image_blending.pictures.images import Picture, Pixels, encode_picture
-from deep_image_blending.pictures.png import Strips
-from deep_image_blending.pictures.scene import Float
+from deep_image_blending.pictures import Float, Picture, Pixels, encode_picture
 from deep_image_blending.runs import checkpoints, loss_table
 from deep_image_blending.runs.lock import lock_of
 from deep_image_blending.runs.manifest import manifest_of
@@ -49,7 +47,6 @@ class RunDirectory:
         self.path = path
         self.manifest = manifest
         self._lock = lock
-        self._strips: Strips = {}
 
     @classmethod
     def create(cls, path: Path, *, force: bool = False) -> RunDirectory:
@@ -105,7 +102,6 @@ class RunDirectory:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-        self._strips = {}
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -298,12 +294,8 @@ class RunDirectory:
         self.write(self.path / "mask.png", data.getvalue())
 
     def write_picture(self, path: Path, pixels: Pixels, like: Picture) -> None:
-        """Write a picture of the run whole. Raises RunError where the disk fails.
-
-        A run's pictures differ where the object is: what the last one had in common is not compressed again.
-        """
-        pieces, self._strips = encode_picture(path, pixels, like=like, known=self._strips)
-        self.write(path, *pieces)
+        """Write a picture of the run whole. Raises RunError where the disk fails."""
+        self.write(path, encode_picture(path, pixels, like=like))
 
 
 def require_free(path: Path, *, force: bool) -> None:

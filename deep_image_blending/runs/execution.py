@@ -29,8 +29,8 @@ from deep_image_blending.passes import (
     require_room,
     second_pass,
 )
-from deep_image_blending.pictures.images import Pixels, in_srgb, load_picture
-from deep_image_blending.pictures.scene import Float, Scene
+from deep_image_blending.pictures import Float, Pixels, in_srgb, load_picture
+from deep_image_blending.pictures.scene import Scene
 from deep_image_blending.runs import plan
 from deep_image_blending.runs.devices import arithmetic, described, free_caches
 from deep_image_blending.runs.directory import RunDirectory, command_line, versions

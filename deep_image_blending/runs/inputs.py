@@ -14,9 +14,9 @@ from deep_image_blending.errors import InputError
 from deep_image_blending.files import sha256_of
 from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.options.run_options import STARTS, Options
-from deep_image_blending.pictures.images import Picture, load_mask, load_picture
+from deep_image_blending.pictures import Float, Picture, as_float, load_mask, load_picture, looks_inverted
 from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.pictures.scene import Float, Scene, as_float, compose_scene, looks_inverted
+from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.runs.directory import RunDirectory
 
 Say = Callable[[str], None]

@@ -29,8 +29,8 @@ from deep_image_blending.options.resolve import (
 from deep_image_blending.options.run_options import Options
 from deep_image_blending.options.stored import options_from
 from deep_image_blending.passes import Phase
+from deep_image_blending.pictures import Float
 from deep_image_blending.pictures.demo import demo_unless_given
-from deep_image_blending.pictures.scene import Float
 from deep_image_blending.runs.devices import resolve_device, resolve_precision
 from deep_image_blending.runs.directory import RunDirectory, require_free
 from deep_image_blending.runs.inputs import Inputs, Say, inputs_of, read_inputs

@@ -35,7 +35,7 @@ from deep_image_blending.passes import (
     tile_of,
     wanted_taps,
 )
-from deep_image_blending.pictures.scene import Float, Scene, averaged
+from deep_image_blending.pictures import Float, Scene, averaged
 from deep_image_blending.runs import memory
 
 Way = Literal["full", "thrifty"]

@@ -14,7 +14,8 @@ from deep_image_blending.networks.network import Network
 from deep_image_blending.options.pass_options import PassName
 from deep_image_blending.options.run_options import Options
 from deep_image_blending.passes import blend_of, optimises_mask_alone, pass_levels
-from deep_image_blending.pictures.scene import Float, Scene
+from deep_image_blending.pictures import Float
+from deep_image_blending.pictures.scene import Scene
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.solve.loop import Evaluation, LoopState, settled
 

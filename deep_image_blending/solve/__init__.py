@@ -1,1 +1,1 @@
-"""The optimisation loop, L-BFGS, its preconditioner, and the Poisson solver."""
+"""The loop, L-BFGS and its preconditioner; Poisson's equation, the edge-stopping membrane and their multigrid."""

@@ -15,7 +15,7 @@ from deep_image_blending.losses.declaration import declared
 from deep_image_blending.measures.measures import evaluate_scene
 from deep_image_blending.options.pass_options import PASSES, PassName, PassOptions
 from deep_image_blending.options.run_options import Options
-from deep_image_blending.pictures.images import in_srgb, read_picture
+from deep_image_blending.pictures import in_srgb, read_picture
 from deep_image_blending.pictures.scene import Scene
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.runs.execution import Ready, begin_run, run_pass

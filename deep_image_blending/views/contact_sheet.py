@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.images import read_picture
+from deep_image_blending.pictures import as_bytes, read_picture
 from deep_image_blending.runs.directory import RunDirectory
 
 Pixels = npt.NDArray[np.uint8]
@@ -89,13 +89,6 @@ def with_margin(region: Sequence[int], canvas: Sequence[int], margin: float) -> 
         min(canvas[0], bottom + around),
         min(canvas[1], right + around),
     )
-
-
-def as_bytes(pixels: npt.NDArray[Any]) -> Pixels:
-    """Pixels of either depth as uint8."""
-    if pixels.dtype == np.uint16:
-        return np.asarray(np.rint(pixels / 257), np.uint8)
-    return np.asarray(pixels, np.uint8)
 
 
 def fitted(pixels: Pixels, side: int) -> Pixels:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from deep_image_blending.pictures.scene import Float, Scene, Window
+from deep_image_blending.pictures import Float, Scene, Window
 from deep_image_blending.solve.poisson import guidance_laplacian, solve_poisson
 from deep_image_blending.views.contact_sheet import Pixels, contact_sheet
 

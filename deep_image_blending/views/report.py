@@ -21,7 +21,8 @@ from deep_image_blending.files import atomic_write
 from deep_image_blending.measures.measures import MEASURES, evaluate_scene
 from deep_image_blending.options.pass_options import PASSES
 from deep_image_blending.passes.start import poisson_start
-from deep_image_blending.pictures.scene import Scene, as_float
+from deep_image_blending.pictures import as_float
+from deep_image_blending.pictures.scene import Scene
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.runs.inputs import inputs_of, scene_of
 from deep_image_blending.runs.job import stored_options

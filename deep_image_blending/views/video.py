@@ -241,10 +241,9 @@ def _strip(run: RunDirectory, width: int) -> CurveStrip:
 
 
 def _read(path: Path) -> Frame:
-    from deep_image_blending.pictures.images import read_picture
+    from deep_image_blending.pictures import as_bytes, read_picture
 
-    pixels = read_picture(path).pixels
-    return np.asarray(pixels // 257, np.uint8) if pixels.dtype == np.uint16 else pixels
+    return as_bytes(read_picture(path).pixels)
 
 
 def _lab(pixels: Frame) -> npt.NDArray[np.float32]:

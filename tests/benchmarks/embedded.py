@@ -25,10 +25,10 @@ from deep_image_blending.networks.backbones import load_backbone
 from deep_image_blending.objectives.natural import NormalisedObjective
 from deep_image_blending.options import pass_options, presets, run_options
 from deep_image_blending.options.pass_options import Weights
+from deep_image_blending.pictures import Float, as_float, compose_like, load_mask, load_picture
 from deep_image_blending.pictures.demo import Demo, demos
-from deep_image_blending.pictures.images import compose_like, load_mask, load_picture
 from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.pictures.scene import Float, Scene, Window, as_float, compose_scene
+from deep_image_blending.pictures.scene import Scene, Window, compose_scene
 
 CPU = torch.device("cpu")
 KNOWN = {"balloons": Placement(320, 512, 160, 256), "horse": Placement(300, 512, 350, 300)}

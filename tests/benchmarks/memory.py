@@ -59,7 +59,7 @@ def planned(case: dict[str, Any]) -> dict[str, Any]:
     from deep_image_blending import passes
     from deep_image_blending.networks.backbones import load_backbone
     from deep_image_blending.options import presets
-    from deep_image_blending.pictures.images import load_picture
+    from deep_image_blending.pictures import load_picture
     from deep_image_blending.pictures.scene import compose_scene
     from deep_image_blending.runs import plan
 

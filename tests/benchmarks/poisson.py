@@ -35,13 +35,8 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from deep_image_blending.pictures.demo import DEFAULT, demos
-from deep_image_blending.solve.poisson import (
-    edge_stopping_membrane,
-    guidance_laplacian,
-    mixed_laplacian,
-    poisson_residual,
-    solve_poisson,
-)
+from deep_image_blending.solve.membrane import edge_stopping_membrane
+from deep_image_blending.solve.poisson import guidance_laplacian, mixed_laplacian, poisson_residual, solve_poisson
 
 # The measure of a good solution: what is left of the guidance's energy.
 GOAL = 1e-4

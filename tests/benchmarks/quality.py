@@ -41,10 +41,10 @@ from deep_image_blending.measures.measures import MEASURES, evaluate_scene
 from deep_image_blending.networks.backbones import load_backbone
 from deep_image_blending.options import pass_options, presets
 from deep_image_blending.options.run_options import Options
+from deep_image_blending.pictures import as_float, compose_like, load_picture
 from deep_image_blending.pictures.demo import demos
-from deep_image_blending.pictures.images import compose_like, load_picture
 from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.pictures.scene import Scene, as_float, compose_scene
+from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.runs import execution as pipeline
 from deep_image_blending.solve.poisson import guidance_laplacian, mixed_laplacian, solve_poisson
 from deep_image_blending.views.contact_sheet import contact_sheet, with_margin

@@ -30,8 +30,8 @@ from deep_image_blending.networks.box import Box, whole
 from deep_image_blending.networks.network import IMAGENET, Network
 from deep_image_blending.networks.region import RegionFeatures
 from deep_image_blending.options import presets
+from deep_image_blending.pictures import load_mask, load_picture
 from deep_image_blending.pictures.demo import demo_named
-from deep_image_blending.pictures.images import load_mask, load_picture
 from deep_image_blending.pictures.scene import compose_scene
 
 from .. import published

@@ -240,7 +240,7 @@ def test_non_square_target_and_sixteen_bits(tmp_path: Path, case: Case) -> None:
     tifffile.imwrite(tmp_path / "deep.tif", deep, photometric="rgb")
     case = Case(case.source, case.mask, tmp_path / "deep.tif")
     assert _run(case, tmp_path / "r") == 0
-    from deep_image_blending.pictures.images import read_picture
+    from deep_image_blending.pictures import read_picture
 
     result = read_picture(tmp_path / "r" / "second_pass.png").pixels
     assert result.dtype == np.uint16

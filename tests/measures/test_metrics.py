@@ -17,11 +17,11 @@ from deep_image_blending.cli.app import run_command
 from deep_image_blending.errors import InputError
 from deep_image_blending.measures import measures as metrics
 from deep_image_blending.networks import backbones
-from deep_image_blending.pictures.images import load_picture
+from deep_image_blending.pictures import load_picture
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, Window, compose_scene
 from tests.conftest import Case, disc_mask, smooth_picture
-from tests.pictures.test_images import ADOBE
+from tests.pictures.made import ADOBE
 
 MASK = disc_mask(60, 64).astype(np.float32) / 255
 HALF = np.repeat([[0.0, 1.0]], 32, 1).repeat(60, 0).astype(np.float32)

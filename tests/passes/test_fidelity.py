@@ -15,7 +15,7 @@ from deep_image_blending.networks.backbones import load_backbone, with_normalisa
 from deep_image_blending.networks.network import PUBLISHED
 from deep_image_blending.options import presets, run_options
 from deep_image_blending.passes import two_passes
-from deep_image_blending.pictures.images import load_mask, load_picture
+from deep_image_blending.pictures import load_mask, load_picture
 from deep_image_blending.pictures.scene import compose_scene
 from deep_image_blending.solve.loop import Evaluation
 from tests import published

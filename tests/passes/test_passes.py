@@ -19,7 +19,7 @@ from deep_image_blending.options.pass_options import Weights
 from deep_image_blending.options.presets import preset
 from deep_image_blending.options.run_options import Options
 from deep_image_blending.passes import start
-from deep_image_blending.pictures.images import load_picture
+from deep_image_blending.pictures import load_picture
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.solve.lbfgs import LBFGS

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deep_image_blending.cli.app import run_command
-from deep_image_blending.pictures.images import read_picture, write_picture
+from deep_image_blending.pictures import read_picture, write_picture
 from tests.conftest import Case, disc_mask, smooth_picture
 
 Mask = npt.NDArray[np.uint8]

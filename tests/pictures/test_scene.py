@@ -9,9 +9,8 @@ import pytest
 from PIL import Image
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.images import Picture, load_picture
+from deep_image_blending.pictures import Picture, compose_scene, load_picture, looks_inverted
 from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.pictures.scene import compose_scene, looks_inverted
 from tests.conftest import disc_mask, smooth_picture
 
 

@@ -22,7 +22,7 @@ from deep_image_blending.networks.region import RegionFeatures
 from deep_image_blending.objectives import natural as objective
 from deep_image_blending.options import pass_options, presets, run_options
 from deep_image_blending.passes import levels, two_passes
-from deep_image_blending.pictures.images import load_picture
+from deep_image_blending.pictures import load_picture
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.pictures.tensors import image_tensor

@@ -10,13 +10,8 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
 from deep_image_blending.solve import poisson
-from deep_image_blending.solve.poisson import (
-    edge_stopping_membrane,
-    guidance_laplacian,
-    mixed_laplacian,
-    poisson_residual,
-    solve_poisson,
-)
+from deep_image_blending.solve.membrane import edge_stopping_membrane
+from deep_image_blending.solve.poisson import guidance_laplacian, mixed_laplacian, poisson_residual, solve_poisson
 
 Pixel = tuple[int, int]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.images import write_picture
+from deep_image_blending.pictures import write_picture
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.views.contact_sheet import (
     GAP,

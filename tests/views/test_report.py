@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from deep_image_blending.api import poisson_blend
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.images import write_picture
+from deep_image_blending.pictures import write_picture
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.runs.execution import begin_run, prepare

@@ -17,7 +17,7 @@ from skimage.color import rgb2lab
 from deep_image_blending.cli.progress import steps_bar
 from deep_image_blending.errors import InputError
 from deep_image_blending.losses.declaration import declared
-from deep_image_blending.pictures.images import write_picture
+from deep_image_blending.pictures import write_picture
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.views import video
 from deep_image_blending.views.curves import PAPER, curve_strip

@@ -44,7 +44,7 @@ class Ablation(Command):
     def run(self) -> None:
         from deep_image_blending.cli.progress import study_bar
         from deep_image_blending.cli.watching import hooks_for, interruptible
-        from deep_image_blending.pictures.images import check_writable, write_picture
+        from deep_image_blending.pictures import check_writable, write_picture
         from deep_image_blending.runs.directory import require_free
         from deep_image_blending.runs.execution import prepare
         from deep_image_blending.runs.job import new_job

@@ -29,7 +29,7 @@ class Compare(Command):
     columns: Annotated[int | None, typer.Option(min=1, help="Pictures in a row.", rich_help_panel=SHEET)] = None
 
     def run(self) -> None:
-        from deep_image_blending.pictures.images import check_writable, write_picture
+        from deep_image_blending.pictures import check_writable, write_picture
         from deep_image_blending.runs.directory import RunDirectory
         from deep_image_blending.views.contact_sheet import contact_sheet, object_crop, run_pictures
 

@@ -42,7 +42,7 @@ class Evaluate(Command):
         from deep_image_blending.cli.progress import stage
         from deep_image_blending.cli.scenes import placed_scene
         from deep_image_blending.measures import evaluate_scene
-        from deep_image_blending.pictures.images import load_picture
+        from deep_image_blending.pictures import load_picture
         from deep_image_blending.runs.directory import RunDirectory
         from deep_image_blending.runs.inputs import inputs_of, scene_of
         from deep_image_blending.runs.job import stored_options

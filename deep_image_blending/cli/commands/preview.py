@@ -47,7 +47,7 @@ class Preview(Command):
     def run(self) -> None:
         from deep_image_blending.cli.scenes import placed_scene
         from deep_image_blending.cli.terminal import show as show_picture
-        from deep_image_blending.pictures.images import check_writable, write_picture
+        from deep_image_blending.pictures import check_writable, write_picture
         from deep_image_blending.views.preview import describe, preview
 
         given = self.given()
