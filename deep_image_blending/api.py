@@ -135,11 +135,11 @@ def evaluate(
     placement: Placement | None = None,
     backbone: str | None = "embedded",
 ) -> dict[str, float]:
-    """Quality measures of a finished blend, by name; see `deep_image_blending.measures.measures`.
+    """Quality measures of a finished blend, by name; see `deep_image_blending.measures`.
 
     backbone: whose features measure style and content; None leaves these two out.
     """
-    from deep_image_blending.measures.measures import evaluate_scene
+    from deep_image_blending.measures import evaluate_scene
 
     scene = pipeline.scene_of(_inputs(source, mask, target), _placed(placement), lambda _: None)
     return evaluate_scene(scene, load_picture(picture).pixels, backbone=backbone)

@@ -321,7 +321,7 @@ def _evaluate(
     Example:  blend evaluate results/cat results/cat-2 --json
     """
     from deep_image_blending.cli.progress import stage
-    from deep_image_blending.measures.measures import evaluate_scene
+    from deep_image_blending.measures import evaluate_scene
     from deep_image_blending.options.options import Options
     from deep_image_blending.pictures.images import load_picture
     from deep_image_blending.pictures.placement import Placement
@@ -365,15 +365,15 @@ def _print_measures(found: Mapping[str, Mapping[str, float]], json: bool) -> Non
         return
     from rich.table import Table
 
-    from deep_image_blending.measures.measures import MEASURES
+    from deep_image_blending.measures import MEASURES
 
     def values(name: str) -> list[str]:
         return [f"{measures[name]:.4g}" if name in measures else "" for measures in found.values()]
 
     if len(found) <= 4:
         table = Table("measure", *found, "better", "meaning")
-        for name, (meaning, better) in MEASURES.items():
-            table.add_row(name, *values(name), better, meaning)
+        for name, measure in MEASURES.items():
+            table.add_row(name, *values(name), measure.better, measure.said)
     else:
         # The best of many is found by looking down a column.
         table = Table("", box=None, pad_edge=False)

@@ -17,7 +17,7 @@ import torch
 
 from deep_image_blending.errors import InputError, RunError, is_out_of_memory, require_one_of
 from deep_image_blending.files import sha256_of
-from deep_image_blending.measures.measures import evaluate_scene
+from deep_image_blending.measures import evaluate_scene
 from deep_image_blending.networks import backbones
 from deep_image_blending.networks.backbones import Backbone, Download, load_backbone
 from deep_image_blending.options.options import PASSES as PASSES

@@ -11,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from deep_image_blending import passes
-from deep_image_blending.measures.measures import evaluate_scene
+from deep_image_blending.measures import evaluate_scene
 from deep_image_blending.networks.backbones import Backbone
 from deep_image_blending.options.options import PASSES, TERMS, Options, PassName, PassOptions
 from deep_image_blending.pictures.images import in_srgb, read_picture

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write
-from deep_image_blending.measures.measures import MEASURES, evaluate_scene
+from deep_image_blending.measures import MEASURES, evaluate_scene
 from deep_image_blending.options.options import PASSES, Options
 from deep_image_blending.passes.start import poisson_start
 from deep_image_blending.pictures.scene import Scene, as_float

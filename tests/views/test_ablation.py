@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from deep_image_blending.cli.app import run_command
-from deep_image_blending.measures.measures import MEASURES
+from deep_image_blending.measures import MEASURES
 from deep_image_blending.options.options import TERMS, Options, Weights, preset
 from deep_image_blending.views.ablation import variants
 from tests.conftest import Case
