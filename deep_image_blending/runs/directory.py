@@ -148,9 +148,10 @@ class RunDirectory:
         self.write(self.losses_path(name), text.getvalue().encode())
 
     def read_losses(self, name: PassName) -> list[dict[str, float]]:
-        """The rows that `write_losses` wrote; empty where there is no table.
+        """The rows that `write_losses` wrote, by the table's header; empty where there is no table.
 
-        Raises InputError for a table that is not of numbers with its columns.
+        A table of another version, with more losses or fewer, is read as it is. Raises InputError for one that is
+        not of numbers, or without evaluations and their total.
         """
         path = self.losses_path(name)
         if not path.is_file():
@@ -158,8 +159,8 @@ class RunDirectory:
         try:
             with path.open(newline="", encoding="utf-8") as stream:
                 table = csv.DictReader(stream)
-                if tuple(table.fieldnames or ()) != COLUMNS:
-                    raise ValueError("other columns")
+                if not {"evaluation", "total"} <= set(table.fieldnames or ()):
+                    raise ValueError("no evaluations")
                 return [_row(row) for row in table]
         except (ValueError, csv.Error) as error:
             raise InputError(f"loss table '{path}' is damaged; remove it, or make the pass again") from error
