@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from deep_image_blending.errors import InputError
+
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
@@ -32,6 +34,21 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def require_writable(path: Path) -> None:
+    """Raise InputError where a file can't be written: before the work, not after it.
+
+    What is there and is no plain file (a folder, a device, a pipe, a socket) is never replaced.
+    """
+    if path.is_dir():
+        raise InputError(f"'{path}' is a folder; give a file name")
+    if path.exists() and not path.is_file():
+        raise InputError(f"'{path}' is a device or a pipe, not a file; give a file name")
+    if not path.parent.is_dir():
+        raise InputError(f"folder '{path.parent}' does not exist; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"folder '{path.parent}' can't be written to; choose another, or change its permissions")
 
 
 def sha256_of(path: Path) -> str:

@@ -459,7 +459,10 @@ def make_video(
             rich_help_panel=VIDEO,
         ),
     ] = "blend",
-    format: Annotated[str, typer.Option(help="mp4, gif or webp.", rich_help_panel=VIDEO)] = "mp4",
+    format: Annotated[
+        str | None,
+        typer.Option(help="mp4, gif or webp. Default: as --output-file says, else mp4.", rich_help_panel=VIDEO),
+    ] = None,
     output_file: Annotated[
         Path | None, typer.Option(help="Default: blend.FORMAT in the run.", rich_help_panel=OUTPUT)
     ] = None,
@@ -472,16 +475,16 @@ def make_video(
     """
     from deep_image_blending.cli.progress import steps_bar
     from deep_image_blending.runs.directory import RunDirectory
+    from deep_image_blending.views.video import VideoOptions
     from deep_image_blending.views.video import make_video as encode
 
     console = console_for(quiet)
+    options = VideoOptions(fps=fps, seconds=seconds, layout=layout, format=format, output=output_file)
     with (
         RunDirectory.open(run, write=False) as opened,
         steps_bar(console, style_of(SimpleNamespace(quiet=quiet, plain=plain), console), "frame") as progress,
     ):
-        path, frames = encode(
-            opened, fps=fps, seconds=seconds, layout=layout, format=format, output=output_file, progress=progress
-        )
+        path, frames = encode(opened, options, progress)
     console.print(f"{path}: {frames} frames at {fps:g} a second", highlight=False, soft_wrap=True)
 
 
