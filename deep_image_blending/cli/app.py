@@ -219,17 +219,11 @@ def _compare(
     """
     from deep_image_blending.pictures.images import check_writable, write_picture
     from deep_image_blending.runs.directory import RunDirectory
-    from deep_image_blending.views.contact_sheet import contact_sheet, object_crop, run_pictures
+    from deep_image_blending.views.contact_sheet import comparison
 
     check_writable(output_file)
     opened = [RunDirectory.open(path, write=False) for path in runs]
-    label = len(opened) > 1
-    pictures = [
-        (f"{run.path.name}: {name}" if label else name, picture)
-        for run in opened
-        for name, picture in run_pictures(run)
-    ]
-    sheet = contact_sheet(pictures, crop=object_crop(opened[0]) if crop else None, columns=columns)
+    sheet = comparison(opened, crop=crop, columns=columns)
     write_picture(output_file, sheet)
     console_for(False).print(str(output_file), highlight=False, soft_wrap=True)
 
@@ -327,10 +321,11 @@ def _evaluate(
     from deep_image_blending.pictures.placement import Placement
     from deep_image_blending.runs import execution as pipeline
     from deep_image_blending.runs.directory import RunDirectory
+    from deep_image_blending.views.names import distinct_names
 
     found: dict[str, dict[str, float]] = {}
     console = console_for(given.quiet)
-    for path in paths:
+    for path, label in zip(paths, distinct_names(paths), strict=True):
         if path.is_dir():
             with RunDirectory.open(path, write=False) as run:
                 options = Options.from_json(run.manifest.get("options", {}))
@@ -348,7 +343,9 @@ def _evaluate(
             raise InputError(f"'{picture}' has not the size of its canvas, {scene.canvas[1]}x{scene.canvas[0]}")
         backbone = None if features == "none" else features
         with stage(console, style_of(given, console), f"measuring {path}"):
-            found[str(path)] = evaluate_scene(scene, pixels, backbone=backbone, weights=given.weights)
+            found[str(path) if json else label] = evaluate_scene(
+                scene, pixels, backbone=backbone, weights=given.weights
+            )
     _print_measures(found, json)
 
 
@@ -363,7 +360,7 @@ def _print_measures(found: Mapping[str, Mapping[str, float]], json: bool) -> Non
 
         typer.echo(encoder.dumps(found, indent=2))
         return
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from deep_image_blending.measures import MEASURES
 
@@ -371,7 +368,7 @@ def _print_measures(found: Mapping[str, Mapping[str, float]], json: bool) -> Non
         return [f"{measures[name]:.4g}" if name in measures else "" for measures in found.values()]
 
     if len(found) <= 4:
-        table = Table("measure", *found, "better", "meaning")
+        table = Table("measure", *(Column(name, overflow="fold") for name in found), "better", "meaning")
         for name, measure in MEASURES.items():
             table.add_row(name, *values(name), measure.better, measure.said)
     else:

@@ -378,6 +378,8 @@ def _in_order(folder: Path, pattern: str) -> list[Path]:
 def _row(row: Mapping[str | None, str | None]) -> dict[str, float]:
     if None in row or None in row.values():
         raise ValueError("a row of another length")
+    if not row["evaluation"] or not row["total"]:
+        raise ValueError("a row without its evaluation or total")
     return {str(key): float(value) for key, value in row.items() if value}
 
 

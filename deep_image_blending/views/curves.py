@@ -136,7 +136,10 @@ def _figure(tables: Sequence[Table], size: tuple[float, float], font: float) -> 
             axes.grid(color="#e4e2da", linewidth=0.7)
         lines = {str(line.get_label()): line for axes in figure.axes for line in axes.get_lines()}
         named = sorted(lines, key=lambda term: term != "total")
-        figure.legend(
+        legend = figure.legend(
             [lines[term] for term in named], named, loc="outside upper right", ncols=len(named), frameon=False
         )
+        for text in legend.get_texts():
+            # A column's name is text, whatever it holds.
+            text.set_parse_math(False)
     return figure
