@@ -129,6 +129,7 @@ def _figure(tables: Sequence[Table], size: tuple[float, float], font: float) -> 
             axes.set_yscale("log")
             if highest > 0:
                 axes.set_ylim(bottom=max(axes.get_ylim()[0], highest * 10.0**-DECADES))
+            _label_rows(axes)
             axes.set_title(name.replace("_", " "), loc="left", fontsize=font * 1.1)
             axes.set_xlabel("evaluation")
             axes.patch.set_alpha(0)
@@ -143,3 +144,14 @@ def _figure(tables: Sequence[Table], size: tuple[float, float], font: float) -> 
             # A column's name is text, whatever it holds.
             text.set_parse_math(False)
     return figure
+
+
+def _label_rows(axes: Axes) -> None:
+    """Plain numbers, three or four of them: powers of ten, and what lies between where these are few."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    bottom, top = axes.get_ylim()
+    subs = (1.0, 2.0, 5.0) if top < 20 * bottom else (1.0, 3.0) if top < 200 * bottom else (1.0,)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
