@@ -268,30 +268,17 @@ def _ablation(
             require_free(given.output_dir / variant.folder, force=given.force)
     console = console_for(given.quiet)
     say = sayer(console)
-    inputs, scene, options, loaded, init_picture, thrifty = prepared(options, pipeline.PASSES, given, say, console)
+    subject = ablation.Subject(*prepared(options, pipeline.PASSES, given, say, console))
     with contextlib.ExitStack() as stack:
         folder = given.output_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         tell = stack.enter_context(study_bar(console, style_of(given, console)))
         asked_to_stop = stack.enter_context(interruptible())
         try:
-            rows = list(
-                ablation.study(
-                    scene,
-                    inputs,
-                    options,
-                    loaded,
-                    folder,
-                    init_picture=init_picture,
-                    force=given.force,
-                    thrifty=thrifty,
-                    tell=tell,
-                    interrupted=asked_to_stop,
-                )
-            )
+            rows = list(ablation.study(subject, folder, force=given.force, tell=tell, interrupted=asked_to_stop))
         except (pipeline.Interrupted, KeyboardInterrupt):
             kept = f"; what is finished is in '{given.output_dir}'" if given.output_dir is not None else ""
             raise Stopped(f"stopped{kept}") from None
-    write_picture(output_file, ablation.sheet(scene, rows, crop=crop, columns=columns))
+    write_picture(output_file, ablation.sheet(subject.scene, rows, crop=crop, columns=columns))
     _print_measures({row.label: row.measures for row in rows}, json)
     console.print(str(output_file), highlight=False, soft_wrap=True)
 

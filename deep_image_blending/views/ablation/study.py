@@ -1,4 +1,4 @@
-"""What each loss is for: the blend with one of them left out at a time (as the ablation study of WACV 2020)."""
+"""Every variant of a blend, each a run of its own, and the sheet that shows them."""
 
 from __future__ import annotations
 
@@ -13,29 +13,33 @@ import numpy.typing as npt
 from deep_image_blending import passes
 from deep_image_blending.measures import evaluate_scene
 from deep_image_blending.networks.backbones import Backbone
-from deep_image_blending.options.options import PASSES, TERMS, Options, PassName, PassOptions
+from deep_image_blending.options.options import PASSES, Options, PassName, PassOptions
 from deep_image_blending.pictures.images import in_srgb, read_picture
 from deep_image_blending.pictures.scene import Float, Scene
 from deep_image_blending.runs import execution as pipeline
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.solve.loop import Evaluation
+from deep_image_blending.views.ablation.variant import Variant, variants
 from deep_image_blending.views.contact_sheet import Pixels, contact_sheet, with_margin
 
-FULL = "all losses"
 Tell = Callable[[str, int, int], None]
 """Is told what is being computed, the evaluations made so far, and those that there may be in all."""
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One way to blend, `folder` its subdirectory's name."""
+class Subject:
+    """What is blended in every way: the pictures, where they lie, the options of the blend with all losses.
 
-    label: str
+    loaded: the backbones of both passes. init_picture: (H, W, 3) in 0..255 where the options start from one.
+    thrifty: whether passes save memory at the cost of time.
+    """
+
+    inputs: pipeline.Inputs
+    scene: Scene
     options: Options
-
-    @property
-    def folder(self) -> str:
-        return self.label.replace(" ", "-")
+    loaded: Mapping[PassName, Backbone]
+    init_picture: Float | None = None
+    thrifty: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,80 +51,28 @@ class Row:
     measures: Mapping[str, float]
 
 
-def variants(options: Options) -> list[Variant]:
-    """All losses; then without each that a pass has; then from the other start: noise, or Poisson's solution.
-
-    A loss is left out of both passes. `colour` is the part of content that holds the object's colour. What would
-    leave a pass without any loss is not among them.
-    """
-    found = [Variant(FULL, options)]
-    for term in (*TERMS, "colour"):
-        changed = dataclasses.replace(
-            options, first=_without(options.first, term), second=_without(options.second, term)
-        )
-        if changed != options and all(_has_losses(changed.of(name)) for name in PASSES):
-            label = {"tv": "total variation"}.get(term, term)
-            found.append(Variant(f"without {label}", changed))
-    other = "poisson" if options.init == "noise" else "noise"
-    label = {"poisson": "from Poisson", "noise": "from noise"}[other]
-    return [*found, Variant(label, dataclasses.replace(options, init=other))]
-
-
 def study(
-    scene: Scene,
-    inputs: pipeline.Inputs,
-    options: Options,
-    loaded: Mapping[PassName, Backbone],
+    subject: Subject,
     folder: Path,
     *,
-    init_picture: Float | None = None,
     force: bool = False,
-    thrifty: bool = False,
     tell: Tell = lambda what, done, total: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Iterator[Row]:
     """Paste and Poisson cloning, then every variant, each a run in its own subdirectory of `folder`.
 
     What variants have in common, a first pass among them, is computed once; the result is that of `blend run` with
-    the same options, to the bit. Raises what `pipeline.execute` does.
+    the same options, to the bit. force: replace runs that are there. Raises what `pipeline.execute` does.
     """
-    yield _row(scene, "paste", scene.composed(*scene.pasted()))
-    tell("Poisson", 0, 0)
-    window = scene.window(1)
-    start = passes.poisson_start(window)
-    cloned = scene.composed(window, window.target + window.mask[..., None] * (start - window.target))
-    yield _row(scene, "Poisson", cloned)
-    plan = variants(options)
-    total = sum(variant.options.of(name).evaluations for variant in plan for name in PASSES)
-    done = 0
-    prepared = passes.Prepared()
-    made: dict[str, RunDirectory] = {}
+    yield from _without_passes(subject.scene, tell)
+    plan, maker = variants(subject.options), _Maker(subject, tell, interrupted)
     full: RunDirectory | None = None
     for variant in plan:
         with RunDirectory.create(folder / variant.folder, force=force) as run:
-            pipeline.begin_run(run, inputs, scene, variant.options, (f"ablation: {variant.label}",))
+            command = (f"ablation: {variant.label}",)
+            pipeline.begin_run(run, subject.inputs, subject.scene, variant.options, command)
             for name in PASSES:
-                what = f"{variant.label}, {name.replace('_', ' ')}"
-                tell(what, done, total)
-                key = variant.options.fingerprint(name) + str(variant.options.of(name).steps)
-                if name == "first_pass" and key in made:
-                    _take_first_pass(made[key], run)
-                else:
-                    pipeline.execute(
-                        run,
-                        scene,
-                        variant.options,
-                        {name: _truncated(loaded[name], variant.options.of(name))},
-                        name,
-                        init_picture=init_picture,
-                        thrifty=thrifty,
-                        observers=(_Counter(tell, what, done, total),),
-                        interrupted=interrupted,
-                        prepared=prepared,
-                    )
-                    made.setdefault(key, run)
-                done += variant.options.of(name).evaluations
-                tell(what, done, total)
+                maker.make(run, variant, name)
             if full is not None and variant is plan[-1]:
                 yield _finished("without second pass", full, "first_pass")
             full = full or run
@@ -137,14 +89,52 @@ def sheet(scene: Scene, rows: Sequence[Row], *, crop: bool, columns: int | None 
     return contact_sheet([(row.label, row.picture) for row in rows], crop=box, columns=columns, cell=360)
 
 
-def _without(options: PassOptions, term: str) -> PassOptions:
-    if term == "colour":
-        return dataclasses.replace(options, colour=0.0) if options.weights.content else options
-    return dataclasses.replace(options, weights=dataclasses.replace(options.weights, **{term: 0.0}))
+class _Maker:
+    """Makes the passes of one variant after the other, and counts their evaluations."""
+
+    def __init__(self, subject: Subject, tell: Tell, interrupted: Callable[[], bool]) -> None:
+        self.subject, self.tell, self.interrupted = subject, tell, interrupted
+        plan = variants(subject.options)
+        self.total = sum(variant.options.of(name).evaluations for variant in plan for name in PASSES)
+        self.done = 0
+        self._prepared = passes.Prepared()
+        self._first: dict[str, RunDirectory] = {}
+
+    def make(self, run: RunDirectory, variant: Variant, name: PassName) -> None:
+        """One pass, or a copy of another variant's first pass of the same options."""
+        subject, options = self.subject, variant.options.of(name)
+        what = f"{variant.label}, {name.replace('_', ' ')}"
+        self.tell(what, self.done, self.total)
+        key = variant.options.fingerprint(name) + str(options.steps)
+        if name == "first_pass" and key in self._first:
+            _take_first_pass(self._first[key], run)
+        else:
+            pipeline.execute(
+                run,
+                subject.scene,
+                variant.options,
+                {name: _truncated(subject.loaded[name], options)},
+                name,
+                init_picture=subject.init_picture,
+                thrifty=subject.thrifty,
+                observers=(_Counter(self.tell, what, self.done, self.total),),
+                interrupted=self.interrupted,
+                prepared=self._prepared,
+            )
+            if name == "first_pass":
+                self._first[key] = run
+        self.done += options.evaluations
+        self.tell(what, self.done, self.total)
 
 
-def _has_losses(options: PassOptions) -> bool:
-    return any(getattr(options.weights, term) for term in TERMS)
+def _without_passes(scene: Scene, tell: Tell) -> Iterator[Row]:
+    """The paste, and Poisson cloning."""
+    yield _row(scene, "paste", scene.composed(*scene.pasted()))
+    tell("Poisson", 0, 0)
+    window = scene.window(1)
+    start = passes.poisson_start(window)
+    cloned = scene.composed(window, window.target + window.mask[..., None] * (start - window.target))
+    yield _row(scene, "Poisson", cloned)
 
 
 def _truncated(backbone: Backbone, options: PassOptions) -> Backbone:
