@@ -139,9 +139,13 @@ class RunDirectory:
         return self.path / f"{name}.losses.csv"
 
     def write_losses(self, name: PassName, rows: Sequence[Mapping[str, float]]) -> None:
-        """One row an evaluation; a term that the pass does not have is empty."""
+        """One row an evaluation; a term that the pass does not have is empty.
+
+        The rows of a run of another version keep their columns.
+        """
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+        columns = dict.fromkeys((*COLUMNS, *(key for row in rows for key in row)))
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({key: _number(key, value) for key, value in row.items()})

@@ -16,7 +16,7 @@ from rich.console import Console
 from skimage.color import rgb2lab
 
 from deep_image_blending.cli.progress import steps_bar
-from deep_image_blending.errors import InputError
+from deep_image_blending.errors import InputError, RunError
 from deep_image_blending.pictures.images import write_picture
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.views.curves import PAPER, colour_of, curve_strip, terms_of
@@ -238,6 +238,16 @@ def test_what_cannot_be_written_is_refused_before_the_first_frame(
     assert (tmp_path / "pipe.gif").is_fifo()
 
 
+def test_without_ffmpeg_the_error_says_what_works_without_it(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(run.path / "no-ffmpeg"))
+    with pytest.raises(RunError, match=r"ffmpeg could not make the video .*see 'blend doctor', or --format gif"):
+        make_video(run, VideoOptions(fps=4, seconds=1))
+    assert make_video(run, VideoOptions(fps=4, seconds=1, format="gif"))[0].is_file()
+    assert not list(run.path.glob("*.mp4"))
+
+
 def test_what_stands_still_does_not_flicker_in_a_gif(run: RunDirectory, tmp_path: Path) -> None:
     path, _ = make_video(run, VideoOptions(fps=FPS, seconds=1, output=tmp_path / "v.gif"))
     frames, _ = _decoded(path)
@@ -249,6 +259,10 @@ def test_a_loss_table_is_read_by_its_header(run: RunDirectory, tmp_path: Path) -
     run.losses_path("first_pass").write_text(table)
     rows = run.read_losses("first_pass")
     assert terms_of(rows) == ["total", "neighbours", "style"]
+    assert len(rows) == 2
+    with RunDirectory.open(run.path) as opened:
+        opened.write_losses("first_pass", rows)
+    assert run.read_losses("first_pass") == rows
     strip = curve_strip([("first_pass", rows)], 400, 200)
     for term in ("style", "neighbours"):
         assert (np.abs(strip.pixels.astype(int) - _rgb(colour_of(term))).sum(-1) < 60).any()
