@@ -62,6 +62,20 @@ def require_regular(path: Path) -> None:
         raise InputError(f"'{path}' is a {kind}; give a file name")
 
 
+def require_writable(path: Path) -> None:
+    """Raise InputError where a file can't be written: before the work, not after it.
+
+    What is there and is no plain file (a folder, a device, a pipe, a socket) is never replaced.
+    """
+    if path.is_dir():
+        raise InputError(f"'{path}' is a folder; give a file name")
+    require_regular(path)
+    if not path.parent.is_dir():
+        raise InputError(f"folder '{path.parent}' does not exist; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"folder '{path.parent}' can't be written to; choose another, or change its permissions")
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:

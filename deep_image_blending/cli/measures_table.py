@@ -30,11 +30,11 @@ def print_measures(found: Mapping[str, Mapping[str, float]], json: bool) -> None
     if len(found) <= 4:
         table = Table("measure")
         for label in found:
-            table.add_column(Text(label))
+            table.add_column(Text(label), overflow="fold")
         table.add_column("better")
         table.add_column("meaning")
-        for name, (meaning, better) in MEASURES.items():
-            table.add_row(name, *values(name), better, meaning)
+        for name, measure in MEASURES.items():
+            table.add_row(name, *values(name), measure.better, measure.said)
     else:
         # The best of many is found by looking down a column.
         table = Table("", box=None, pad_edge=False)

@@ -22,9 +22,10 @@ def columns() -> tuple[str, ...]:
 
 
 def as_csv(rows: Sequence[Mapping[str, float]]) -> bytes:
-    """The table; a loss that the pass does not have is empty."""
+    """The table; a loss that the pass does not have is empty. Rows of another version keep their columns."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns(), restval="", lineterminator="\n")
+    header = dict.fromkeys((*columns(), *(key for row in rows for key in row)))
+    writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({key: _number(key, value) for key, value in row.items()})
@@ -38,8 +39,8 @@ def read(path: Path) -> list[dict[str, float]]:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             table = csv.DictReader(stream)
-            if tuple(table.fieldnames or ())[: len(_FIRST)] != _FIRST:
-                raise ValueError("other columns")
+            if not {"evaluation", "total"} <= set(table.fieldnames or ()):
+                raise ValueError("no evaluations")
             return [_row(row) for row in table]
     except (ValueError, csv.Error) as error:
         raise InputError(f"loss table '{path}' is damaged; remove it, or make the pass again") from error
@@ -48,6 +49,8 @@ def read(path: Path) -> list[dict[str, float]]:
 def _row(row: Mapping[str | None, str | None]) -> dict[str, float]:
     if None in row or None in row.values():
         raise ValueError("a row of another length")
+    if not row["evaluation"] or not row["total"]:
+        raise ValueError("a row without its evaluation or total")
     return {str(key): float(value) for key, value in row.items() if value}
 
 

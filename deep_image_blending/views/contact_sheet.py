@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures import as_bytes, read_picture
 from deep_image_blending.runs.directory import RunDirectory
+from deep_image_blending.views.names import distinct_names
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -69,6 +70,23 @@ def run_pictures(run: RunDirectory) -> list[tuple[str, npt.NDArray[Any]]]:
     if not found:
         raise InputError(f"run '{run.path}' has no pictures yet; finish it with --resume")
     return found
+
+
+def comparison(runs: Sequence[RunDirectory], *, crop: bool = False, columns: int | None = None) -> Pixels:
+    """The finished pictures of one run or several on a sheet, several in a row each where all have as many.
+
+    crop: the first run's object alone. Raises InputError as `contact_sheet`, and for a run without pictures.
+    """
+    names = distinct_names([run.path for run in runs])
+    found = [run_pictures(run) for run in runs]
+    if columns is None and len(runs) > 1 and len({len(pictures) for pictures in found}) == 1:
+        columns = len(found[0])
+    labelled = [
+        (f"{name}: {title}" if len(runs) > 1 else title, picture)
+        for name, pictures in zip(names, found, strict=True)
+        for title, picture in pictures
+    ]
+    return contact_sheet(labelled, crop=object_crop(runs[0]) if crop else None, columns=columns)
 
 
 def object_crop(run: RunDirectory, margin: float = 0.25) -> Box:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import colorsys
 import io
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,11 +24,13 @@ Table = tuple[str, Sequence[Mapping[str, float]]]
 """A pass's name and its loss table's rows."""
 
 TOTAL = "#1f2328"
-"""Colour of the total; a loss says its own."""
+"""Colour of the total; a loss declares its own."""
 PAPER = "#fafaf8"
 DECADES = 4
 """Terms smaller than the largest total by more powers of ten than this fall off the diagram."""
 DPI = 100
+NO_LOSS = ("evaluation", "seconds")
+"""Columns of a loss table that are no curves."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,22 @@ class CurveStrip:
         box = self.axes[name].bbox
         height = self.pixels.shape[0]
         return slice(max(0, round(height - box.y1)), min(height, round(height - box.y0)))
+
+
+def colour_of(column: str) -> str:
+    """A loss's colour in every diagram, as #rrggbb; one of another version's has its own, the same each time."""
+    if column == "total":
+        return TOTAL
+    if column in declared():
+        return declared()[column].colour
+    hue = zlib.crc32(column.encode()) / 2**32
+    return "#" + bytes(round(255 * part) for part in colorsys.hls_to_rgb(hue, 0.42, 0.5)).hex()
+
+
+def terms_of(rows: Sequence[Mapping[str, float]]) -> list[str]:
+    """The columns of a loss table that are losses, as they come, the total first."""
+    found = dict.fromkeys(column for row in rows for column in row if column not in NO_LOSS)
+    return sorted(found, key=lambda column: column != "total")
 
 
 def curve_strip(tables: Sequence[Table], width: int, height: int) -> CurveStrip:
@@ -91,29 +111,45 @@ def _figure(tables: Sequence[Table], size: tuple[float, float], font: float) -> 
     with mpl.rc_context({"font.size": font}):
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         for axes, (name, rows) in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables, strict=True):
-            highest = max(row["total"] for row in rows)
-            for term in ("total", *declared()):
+            highest = max(row.get("total", 0.0) for row in rows)
+            for term in terms_of(rows):
                 points = [(row["evaluation"], row[term]) for row in rows if row.get(term, 0) > 0]
                 if points:
                     width = 1.8 if term == "total" else 1.2
                     marker = "." if len(points) == 1 else None
                     axes.plot(
-                        *zip(*points, strict=True), label=term, color=_colour(term), linewidth=width, marker=marker
+                        *zip(*points, strict=True),
+                        label=term,
+                        color=colour_of(term),
+                        linewidth=width,
+                        marker=marker,
                     )
             axes.set_yscale("log")
             if highest > 0:
                 axes.set_ylim(bottom=max(axes.get_ylim()[0], highest * 10.0**-DECADES))
+            _label_rows(axes)
             axes.set_title(name.replace("_", " "), loc="left", fontsize=font * 1.1)
             axes.set_xlabel("evaluation")
             axes.patch.set_alpha(0)
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(color="#e4e2da", linewidth=0.7)
-        lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
-        named = {term: lines[term] for term in ("total", *declared()) if term in lines}
-        figure.legend(named.values(), named, loc="outside upper right", ncols=len(named), frameon=False)
+        lines = {str(line.get_label()): line for axes in figure.axes for line in axes.get_lines()}
+        named = sorted(lines, key=lambda term: term != "total")
+        legend = figure.legend(
+            [lines[term] for term in named], named, loc="outside upper right", ncols=len(named), frameon=False
+        )
+        for text in legend.get_texts():
+            # A column's name is text, whatever it holds.
+            text.set_parse_math(False)
     return figure
 
 
-def _colour(term: str) -> str:
-    """The colour of a loss, as it declares it."""
-    return TOTAL if term == "total" else declared()[term].colour
+def _label_rows(axes: Axes) -> None:
+    """Plain numbers, three or four of them: powers of ten, and what lies between where these are few."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    bottom, top = axes.get_ylim()
+    subs = (1.0, 2.0, 5.0) if top < 20 * bottom else (1.0, 3.0) if top < 200 * bottom else (1.0,)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

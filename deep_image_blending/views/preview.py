@@ -36,7 +36,7 @@ def preview(scene: Scene) -> Pixels:
     panels = (
         (f"paste on {columns}x{rows}, mask outlined", _outlined(_framed(paste, box), mask)),
         (
-            f"optimised: {region[3] - region[1]}x{region[2] - region[0]} at row {region[0]}, column {region[1]}",
+            f"will change: {region[3] - region[1]}x{region[2] - region[0]} at row {region[0]}, column {region[1]}",
             _framed(_over(grey, paste, np.asarray(mask > 0, np.float32)), box),
         ),
         ("Poisson", _enlarged(_poisson(window), zoom)),

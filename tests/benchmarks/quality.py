@@ -37,7 +37,7 @@ from scipy import ndimage
 from skimage.metrics import structural_similarity
 
 from deep_image_blending import passes
-from deep_image_blending.measures.measures import MEASURES, evaluate_scene
+from deep_image_blending.measures import MEASURES, evaluate_scene
 from deep_image_blending.networks.backbones import load_backbone
 from deep_image_blending.options import pass_options, presets
 from deep_image_blending.options.run_options import Options

@@ -435,7 +435,12 @@ def test_damaged_loss_table_is_refused_in_one_line(run: Path, capsys: pytest.Cap
     table = run / "first_pass.losses.csv"
     whole = table.read_bytes()
     capsys.readouterr()
-    for damaged in (b"evaluation,total\n1,2\n", b"\xff\xfe" + whole, whole.replace(b"\n1,", b"\n1[,", 1)):
+    for damaged in (
+        b"evaluation,seconds\n1,2\n",
+        b"evaluation,total\n1,\n",
+        b"\xff\xfe" + whole,
+        whole.replace(b"\n1,", b"\n1[,", 1),
+    ):
         table.write_bytes(damaged)
         for command in (["report", str(run)], ["make-video", str(run), "--layout", "curve"]):
             assert run_command(command) == 2

@@ -10,9 +10,11 @@ import pytest
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures import write_picture
 from deep_image_blending.runs.directory import RunDirectory
+from deep_image_blending.views import contact_sheet as contact_sheet_module
 from deep_image_blending.views.contact_sheet import (
     GAP,
     PAPER,
+    comparison,
     contact_sheet,
     fitted,
     object_crop,
@@ -114,3 +116,29 @@ def test_pictures_and_crop_of_a_run(tmp_path: Path) -> None:
         assert [name for name, _ in found] == ["paste", "second pass"]
         assert (found[1][1] == COLOURS[1]).all()
         assert object_crop(run) == (25, 35, 115, 170)
+
+
+@pytest.mark.parametrize(("saved", "columns"), [(1, 1), (2, 2)])
+def test_each_of_several_runs_has_a_row_of_its_own(
+    saved: int, columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    drawn = contact_sheet_module.contact_sheet
+
+    def noting(pictures: list[tuple[str, np.ndarray]], **options: object) -> np.ndarray:
+        shown.extend(label for label, _ in pictures)
+        return drawn(pictures, cell=64, **options)
+
+    monkeypatch.setattr(contact_sheet_module, "contact_sheet", noting)
+    runs = []
+    for name in ("old/cat", "new/cat", "dog"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with RunDirectory.create(tmp_path / name) as run:
+            for file in ("composite.png", "second_pass.png")[:saved]:
+                write_picture(run.path / file, flat(COLOURS[0]))
+            runs.append(run)
+    assert comparison(runs).shape[1] == columns * (64 + GAP) + GAP
+    assert shown[::saved] == ["old/cat: paste", "new/cat: paste", "dog: paste"]
+    shown.clear()
+    comparison(runs[:1])
+    assert shown[0] == "paste"

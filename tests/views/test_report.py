@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import hashlib
 import io
 import re
 import shutil
@@ -18,13 +20,14 @@ from scipy import ndimage
 
 from deep_image_blending.api import poisson_blend
 from deep_image_blending.errors import InputError
+from deep_image_blending.options.presets import preset
 from deep_image_blending.pictures import write_picture
 from deep_image_blending.pictures.placement import Placement
+from deep_image_blending.runs import execution as pipeline
 from deep_image_blending.runs.directory import RunDirectory
-from deep_image_blending.runs.execution import begin_run, prepare
-from deep_image_blending.runs.job import new_job
 from deep_image_blending.views.curves import curves_svg
 from deep_image_blending.views.report import boundary_box, palette, write_report
+from deep_image_blending.views.report.html import element
 from tests.conftest import Case, smooth_picture
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
@@ -40,6 +43,7 @@ class Page(HTMLParser):
         self.ids: list[str] = []
         self.used: list[str] = []
         self.fetched: list[str] = []
+        self.policy = ""
         self.words = ""
         self.feed(text)
         self.close()
@@ -48,6 +52,8 @@ class Page(HTMLParser):
         found = dict(attrs)
         if tag not in VOID:
             self.open.append(tag)
+        if found.get("http-equiv") == "Content-Security-Policy":
+            self.policy = found["content"] or ""
         if tag == "image":
             self.ids.append(found["id"] or "")
         link = found.get("href") or found.get("src")
@@ -123,19 +129,41 @@ def test_page_fetches_nothing(tmp_path: Path, pictures: list[np.ndarray]) -> Non
     write_report([made_run(tmp_path / "run", pictures)], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert not re.search(r"https?:", text)
-    assert "default-src 'none'" in text
+    policy = dict(part.split(maxsplit=1) for part in Page(text).policy.split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == f"'sha256-{_digest(_script(text))}'"
     assert all(link.startswith("data:") for link in Page(text).fetched)
 
 
 def test_text_of_a_run_is_escaped(tmp_path: Path, pictures: list[np.ndarray]) -> None:
     bad = "<script>alert(1)</script>"
-    run = made_run(tmp_path / "a<b>", pictures, decisions=[bad], metrics={bad: 1.0}, device={"name": bad})
+    run = made_run(
+        tmp_path / "a<b>",
+        pictures,
+        decisions=[bad],
+        metrics={bad: {bad: 1.0}, "paste": {"seam": 1.0, bad: bad}},
+        device={"name": bad, bad: bad},
+        inputs={bad: bad},
+    )
+    run.manifest["options"] = {"preset": bad, bad: bad}
+    run.manifest["passes"] = {bad: {"status": bad, "ended": bad}}
+    run.manifest["command"] = [bad]
+    run.manifest["backbone"] = {bad: {"name": bad}}
+    run.losses_path("first_pass").write_text(f"evaluation,total,{bad},$\\frac$\n1,2.0,1.0,3.0\n2,1.0,0.5,2.0\n")
     write_report([run], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
-    assert text.count("<script>") == 1
+    assert text.count("<script>") == text.count("alert(1)</script>") + 1 == 1
     assert "a<b>" not in text
     assert "a<b>" in Page(text).words
-    assert Page(text).words.count(bad) == 4
+    assert Page(text).words.count(bad) > 15
+
+
+def test_an_element_escapes_its_text_and_attributes_and_no_element_in_it() -> None:
+    assert element("td", '<"&>', title='a"b<') == '<td title="a&quot;b&lt;">&lt;&quot;&amp;&gt;</td>'
+    assert element("p", ["<", element("b", ">")]) == "<p>&lt;<b>&gt;</b></p>"
+    assert element("input", checked=True, disabled=False, aria_label="x", class_=None) == (
+        '<input checked aria-label="x">'
+    )
 
 
 def test_measures_timings_and_options_are_shown(tmp_path: Path, pictures: list[np.ndarray]) -> None:
@@ -146,7 +174,7 @@ def test_measures_timings_and_options_are_shown(tmp_path: Path, pictures: list[n
     assert row
     assert row[1] == '<td>3.25</td><td class="best">1.125</td><td>near 1</td>'
     assert "<td>8</td><td>2</td><td>250 ms</td>" in text
-    assert '<th scope="row">first.weights["style"]</th><td>1</td>' in text
+    assert '<th scope="row">first.weights.style</th><td>1</td>' in text
 
 
 def test_options_in_which_runs_differ_are_marked(tmp_path: Path, pictures: list[np.ndarray]) -> None:
@@ -158,19 +186,21 @@ def test_options_in_which_runs_differ_are_marked(tmp_path: Path, pictures: list[
     assert len(embedded_pictures(text)) == 6
 
 
-def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path: Path, pictures: list[np.ndarray]) -> None:
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, pictures: list[np.ndarray]) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()
     runs = [made_run(tmp_path / name / "run", pictures) for name in "ab"]
     write_report(runs, tmp_path / "report.html")
-    assert f"<h1>{tmp_path / 'a' / 'run'}</h1>" in (tmp_path / "report.html").read_text()
+    assert "<h1>a/run</h1>" in (tmp_path / "report.html").read_text()
 
 
 def test_poisson_is_recomputed_from_the_inputs(case: Case, tmp_path: Path) -> None:
     placement = Placement(x=20, y=30)
-    ready = prepare(new_job({**case.files(), "x": 20, "y": 30, "backbone": "random"}))
+    options = dataclasses.replace(preset("natural"), placement=placement)
+    inputs = pipeline.read_inputs(case.source, case.mask, case.target)
+    scene = pipeline.scene_of(inputs, options, lambda _: None)
     with RunDirectory.create(tmp_path / "run") as run:
-        begin_run(run, ready)
+        pipeline.begin_run(run, inputs, scene, options, ())
         write_report([run], tmp_path / "report.html")
     shown = embedded_pictures((tmp_path / "report.html").read_text())
     assert len(shown) == 2
@@ -178,9 +208,11 @@ def test_poisson_is_recomputed_from_the_inputs(case: Case, tmp_path: Path) -> No
 
 
 def test_poisson_is_left_out_with_a_note_where_an_input_is_gone(case: Case, tmp_path: Path) -> None:
-    ready = prepare(new_job({**case.files(), "backbone": "random"}))
+    options = preset("natural")
+    inputs = pipeline.read_inputs(case.source, case.mask, case.target)
+    scene = pipeline.scene_of(inputs, options, lambda _: None)
     with RunDirectory.create(tmp_path / "run") as run:
-        begin_run(run, ready)
+        pipeline.begin_run(run, inputs, scene, options, ())
         case.source.unlink()
         write_report([run], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
@@ -199,7 +231,7 @@ def test_pictures_of_sixteen_bits_are_shown_in_eight(tmp_path: Path, pictures: l
 def test_nothing_to_report_and_nowhere_to_write_are_errors(tmp_path: Path, pictures: list[np.ndarray]) -> None:
     with pytest.raises(InputError, match="nothing to report"):
         write_report([], tmp_path / "report.html")
-    with pytest.raises(InputError, match="can't be written"):
+    with pytest.raises(InputError, match="missing' does not exist"):
         write_report([made_run(tmp_path / "run", pictures)], tmp_path / "missing" / "report.html")
 
 
@@ -293,6 +325,22 @@ def _screenshot(page: Path, folder: Path, width: int = 1000, height: int = 700) 
     return np.asarray(Image.open(picture).convert("RGB"))
 
 
+def _script(text: str) -> str:
+    found = re.search(r"<script>(.*)</script>", text, flags=re.DOTALL)
+    assert found
+    return found[1]
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _with_script(text: str, more: str) -> str:
+    """The page with more at the end of its script, which its policy allows."""
+    script = _script(text)
+    return text.replace(script, script + more).replace(_digest(script), _digest(script + more))
+
+
 def _largest(shown: np.ndarray, colour: tuple[int, int, int]) -> tuple[slice, slice]:
     labels, count = ndimage.label((shown == colour).all(-1))
     assert count
@@ -316,11 +364,23 @@ def test_slider_wipes_between_paste_and_result(tmp_path: Path) -> None:
     moved = tmp_path / "moved.html"
     move = "const s = document.querySelector('.wipe input'); s.value = 80; s.dispatchEvent(new Event('input'));"
     choose = "document.querySelector('.c1').click();"
-    moved.write_text(page.read_text().replace("</script></body>", f"{move}{choose}</script></body>"))
+    moved.write_text(_with_script(page.read_text(), move + choose))
     second = _screenshot(moved, tmp_path)
     paste, result = _largest(second, red)[1], _largest(second, green)[1]
     share = (paste.stop - paste.start) / (result.stop - paste.start)
     assert share == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.browser
+def test_no_other_script_runs(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    write_report([made_run(tmp_path / "run", [np.zeros((48, 56, 3), np.uint8)] * 3)], page)
+    text, turn = page.read_text(), "document.documentElement.style.background = '#ff0000'; document.body.remove();"
+    added = text.replace("</body>", f'<script>{turn}</script><img src=x onerror="{turn}"></body>')
+    page.write_text(added)
+    assert not (_screenshot(page, tmp_path) == (255, 0, 0)).all(-1).any()
+    page.write_text(_with_script(text, turn))
+    assert (_screenshot(page, tmp_path) == (255, 0, 0)).all()
 
 
 @pytest.mark.browser
@@ -347,7 +407,7 @@ def test_buttons_bring_the_object_and_its_boundary_into_the_wipe(tmp_path: Path)
     for index in range(3):
         moved = tmp_path / f"view{index}.html"
         script = f"document.querySelectorAll('.views button')[{index}].click();"
-        moved.write_text(page.read_text().replace("</script></body>", f"{script}</script></body>"))
+        moved.write_text(_with_script(page.read_text(), script))
         shown = _screenshot(moved, tmp_path)[:600]
         inside = (shown == (255, 0, 0)).all(-1).sum() + (shown == (0, 255, 0)).all(-1).sum()
         shares.append(inside / (inside + (shown == (0, 0, 255)).all(-1).sum()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 from functools import partial
 from pathlib import Path
 
@@ -15,19 +16,27 @@ from rich.console import Console
 from skimage.color import rgb2lab
 
 from deep_image_blending.cli.progress import steps_bar
-from deep_image_blending.errors import InputError
-from deep_image_blending.losses.declaration import declared
+from deep_image_blending.errors import InputError, RunError
 from deep_image_blending.pictures import write_picture
 from deep_image_blending.runs.directory import RunDirectory
-from deep_image_blending.views import video
-from deep_image_blending.views.curves import PAPER, curve_strip
-from deep_image_blending.views.video import make_video, saved_moments, timeline
+from deep_image_blending.views.curves import PAPER, colour_of, curve_strip, terms_of
+from deep_image_blending.views.video import (
+    FORMATS,
+    LAYOUTS,
+    VideoOptions,
+    film,
+    make_video,
+    saved_moments,
+    timeline,
+)
+from deep_image_blending.views.video.film import GAP, NARROWEST
+from deep_image_blending.views.video.pace import BEGIN, HOLD, LEAP
 from tests.conftest import smooth_picture
 
 HEIGHT, WIDTH = 49, 57
 REGION = [8, 10, 40, 50]
 FPS = 10.0
-STILL = round(video.BEGIN * FPS), round(video.LEAP * FPS) - 1, round(video.HOLD * FPS)
+STILL = round(BEGIN * FPS), round(LEAP * FPS) - 1, round(HOLD * FPS)
 
 
 def _grey(level: float) -> np.ndarray:
@@ -70,17 +79,19 @@ def _decoded(path: Path) -> tuple[list[np.ndarray], list[int]]:
     return frames, stays
 
 
-@pytest.mark.parametrize("layout", video.LAYOUTS)
-@pytest.mark.parametrize("form", video.FORMATS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_every_format_and_layout_has_even_sides_the_same_length_and_both_ends(
     run: RunDirectory, form: str, layout: str, tmp_path: Path
 ) -> None:
-    path, count = make_video(run, fps=FPS, seconds=3, format=form, layout=layout, output=tmp_path / f"v.{form}")
+    path, count = make_video(
+        run, VideoOptions(fps=FPS, seconds=3, format=form, layout=layout, output=tmp_path / f"v.{form}")
+    )
     assert count == sum(STILL) + 30
     frames, stays = _decoded(path)
     assert sum(stays) == pytest.approx(1000 * count / FPS, abs=10)
-    used = 2 * WIDTH + video.GAP if layout.startswith("side") else WIDTH
-    wide = video.NARROWEST if layout.endswith("curve") else used + used % 2
+    used = 2 * WIDTH + GAP if layout.startswith("side") else WIDTH
+    wide = NARROWEST if layout.endswith("curve") else used + used % 2
     below = 180 if layout.endswith("curve") else 0
     assert frames[0].shape == (50 + below, wide, 3)
     left = (wide - used) // 2 + used - WIDTH
@@ -91,20 +102,20 @@ def test_every_format_and_layout_has_even_sides_the_same_length_and_both_ends(
 
 
 def test_mp4_has_every_frame_and_the_colours_of_the_pictures(run: RunDirectory) -> None:
-    path, count = make_video(run, fps=FPS, seconds=2)
+    path, count = make_video(run, VideoOptions(fps=FPS, seconds=2))
     frames = iio.imread(path)
     assert len(frames) == count
     # BT.709 read as BT.601 would be off by ten and more.
     saturated = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     saturated[:, :20], saturated[:, 20:40], saturated[:, 40:] = (200, 30, 30), (30, 160, 30), (40, 60, 190)
     write_picture(run.path / "composite.png", saturated)
-    frames = iio.imread(make_video(run, fps=FPS, seconds=2)[0])
+    frames = iio.imread(make_video(run, VideoOptions(fps=FPS, seconds=2))[0])
     for columns in (slice(4, 8), slice(26, 34), slice(51, 55)):
         np.testing.assert_allclose(frames[0][42:47, columns].mean((0, 1)), saturated[44, columns].mean(0), atol=4)
 
 
 def test_frames_are_at_equal_perceived_change(run: RunDirectory, tmp_path: Path) -> None:
-    path, _ = make_video(run, fps=FPS, seconds=3, format="webp", output=tmp_path / "v.webp")
+    path, _ = make_video(run, VideoOptions(fps=FPS, seconds=3, format="webp", output=tmp_path / "v.webp"))
     frames, _ = _decoded(path)
     lightness = np.array([rgb2lab(frame[14:34, 16:44] / 255.0)[..., 0].mean() for frame in frames])
     # Behind the paste and the leap, the object darkens evenly, by the same from each frame to the next.
@@ -143,7 +154,7 @@ def test_curves_are_straight_for_a_loss_that_falls_by_a_share() -> None:
     rows = [{"evaluation": i, "seconds": 0.0, "total": 10.0 * 0.8**i, "style": 4.0 * 0.8**i} for i in range(1, 31)]
     strip = curve_strip([("first_pass", rows)], 400, 200)
     assert strip.pixels.shape == (200, 400, 3)
-    drawn = np.abs(strip.pixels.astype(int) - _rgb(declared()["style"].colour)).sum(-1) < 60
+    drawn = np.abs(strip.pixels.astype(int) - _rgb(colour_of("style"))).sum(-1) < 60
     for index in (5, 15, 25):
         column = strip.column("first_pass", index)
         rows_drawn = np.flatnonzero(drawn[30:170, column]) + 30
@@ -154,7 +165,7 @@ def test_curves_are_straight_for_a_loss_that_falls_by_a_share() -> None:
 
 
 def test_a_cursor_moves_along_the_curves(run: RunDirectory, tmp_path: Path) -> None:
-    path, count = make_video(run, fps=FPS, seconds=3, layout="curve", output=tmp_path / "v.mp4")
+    path, count = make_video(run, VideoOptions(fps=FPS, seconds=3, layout="curve", output=tmp_path / "v.mp4"))
     frames = iio.imread(path)
     # A pass's own diagram has no other line from top to bottom than the axis at its left.
     seen = []
@@ -173,12 +184,12 @@ def test_a_cursor_moves_along_the_curves(run: RunDirectory, tmp_path: Path) -> N
 
 def test_a_pass_without_evaluations_and_an_unknown_layout_are_refused(run: RunDirectory, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'side-by-side'"):
-        make_video(run, layout="side-by-sid")
+        make_video(run, VideoOptions(layout="side-by-sid"))
     with pytest.raises(InputError, match="choose one of mp4, gif, webp"):
-        make_video(run, format="avi")
+        make_video(run, VideoOptions(format="avi"))
     run.losses_path("first_pass").unlink()
     with pytest.raises(InputError, match="no loss table"):
-        make_video(run, layout="curve")
+        make_video(run, VideoOptions(layout="curve"))
     for frame in run.frames("first_pass"):
         frame.unlink()
     with pytest.raises(InputError, match="no frames"):
@@ -186,11 +197,88 @@ def test_a_pass_without_evaluations_and_an_unknown_layout_are_refused(run: RunDi
     assert not list(run.path.glob("blend.*"))
 
 
+@pytest.mark.parametrize(
+    ("format", "name", "words"),
+    [
+        (None, "x.avi", "a video is written as .mp4, .gif, .webp; give 'x.mp4'"),
+        (None, "x", "give 'x.mp4'"),
+        ("gif", "x.mp4", "is not named as gif; give 'x.gif', or another --format"),
+        ("mp4", "x.avi", "is not named as mp4; give 'x.mp4'"),
+    ],
+)
+def test_a_file_that_is_named_as_another_format_is_refused(
+    run: RunDirectory, tmp_path: Path, format: str | None, name: str, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        make_video(run, VideoOptions(format=format, output=tmp_path / name))
+    assert not (tmp_path / name).exists()
+
+
+def test_the_format_is_the_suffixes_where_none_is_named(run: RunDirectory, tmp_path: Path) -> None:
+    path, _ = make_video(run, VideoOptions(fps=4, seconds=1, output=tmp_path / "v.GIF"))
+    assert path.read_bytes()[:4] == b"GIF8"
+
+
+def test_what_cannot_be_written_is_refused_before_the_first_frame(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unexpected(*_: object) -> None:
+        raise AssertionError("a frame was read")
+
+    monkeypatch.setattr(film, "read_picture", unexpected)
+    (tmp_path / "folder.gif").mkdir()
+    os.mkfifo(tmp_path / "pipe.gif")
+    for name, words in (
+        ("folder.gif", "is a folder"),
+        ("pipe.gif", "is a device or a pipe"),
+        ("missing/v.gif", "does not exist"),
+    ):
+        with pytest.raises(InputError, match=words):
+            make_video(run, VideoOptions(output=tmp_path / name))
+    assert (tmp_path / "pipe.gif").is_fifo()
+
+
+def test_without_ffmpeg_the_error_says_what_works_without_it(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(run.path / "no-ffmpeg"))
+    with pytest.raises(RunError, match=r"ffmpeg could not make the video .*see 'blend doctor', or --format gif"):
+        make_video(run, VideoOptions(fps=4, seconds=1))
+    assert make_video(run, VideoOptions(fps=4, seconds=1, format="gif"))[0].is_file()
+    assert not list(run.path.glob("*.mp4"))
+
+
+def test_what_stands_still_does_not_flicker_in_a_gif(run: RunDirectory, tmp_path: Path) -> None:
+    path, _ = make_video(run, VideoOptions(fps=FPS, seconds=1, output=tmp_path / "v.gif"))
+    frames, _ = _decoded(path)
+    assert all((frame[: REGION[0]] == frames[0][: REGION[0]]).all() for frame in frames)
+
+
+def test_a_loss_table_is_read_by_its_header(run: RunDirectory, tmp_path: Path) -> None:
+    table = "evaluation,total,neighbours,style\n1,3.0,2.0,1.0\n2,1.5,1.0,0.5\n"
+    run.losses_path("first_pass").write_text(table)
+    rows = run.read_losses("first_pass")
+    assert terms_of(rows) == ["total", "neighbours", "style"]
+    assert len(rows) == 2
+    with RunDirectory.open(run.path) as opened:
+        opened.write_losses("first_pass", rows)
+    assert run.read_losses("first_pass") == rows
+    strip = curve_strip([("first_pass", rows)], 400, 200)
+    for term in ("style", "neighbours"):
+        assert (np.abs(strip.pixels.astype(int) - _rgb(colour_of(term))).sum(-1) < 60).any()
+    make_video(run, VideoOptions(fps=4, seconds=1, layout="curve", output=tmp_path / "v.webp"))
+
+
+def test_a_loss_without_a_colour_of_its_own_has_always_the_same_one() -> None:
+    assert colour_of("neighbours") == colour_of("neighbours")
+    assert len({colour_of(name) for name in ("style", "neighbours", "statistics", "form", "total")}) == 5
+
+
 def test_progress_counts_every_frame(run: RunDirectory) -> None:
-    for form in video.FORMATS:
+    for form in FORMATS:
         told: list[tuple[int, int | None]] = []
         tell = partial(_append, told)
-        _, count = make_video(run, fps=FPS, seconds=1, format=form, progress=tell)
+        _, count = make_video(run, VideoOptions(fps=FPS, seconds=1, format=form), progress=tell)
         done, total = zip(*told, strict=True)
         assert set(total) == {total[0]}
         assert done[-1] == total[0] <= count

@@ -31,16 +31,9 @@ class Compare(Command):
     def run(self) -> None:
         from deep_image_blending.pictures import check_writable, write_picture
         from deep_image_blending.runs.directory import RunDirectory
-        from deep_image_blending.views.contact_sheet import contact_sheet, object_crop, run_pictures
+        from deep_image_blending.views.contact_sheet import comparison
 
         check_writable(self.output_file)
         opened = [RunDirectory.open(path, write=False) for path in self.runs]
-        label = len(opened) > 1
-        pictures = [
-            (f"{run.path.name}: {name}" if label else name, picture)
-            for run in opened
-            for name, picture in run_pictures(run)
-        ]
-        crop = object_crop(opened[0]) if self.crop else None
-        write_picture(self.output_file, contact_sheet(pictures, crop=crop, columns=self.columns))
+        write_picture(self.output_file, comparison(opened, crop=self.crop, columns=self.columns))
         console_for(False).print(str(self.output_file), soft_wrap=True)

@@ -46,6 +46,7 @@ class Evaluate(Command):
         from deep_image_blending.runs.directory import RunDirectory
         from deep_image_blending.runs.inputs import inputs_of, scene_of
         from deep_image_blending.runs.job import stored_options
+        from deep_image_blending.views.names import distinct_names
 
         given = self.given()
         checked_names(given)
@@ -56,7 +57,7 @@ class Evaluate(Command):
         weights = given.get("weights")
         if all(path.is_dir() for path in self.paths):
             refuse_unused(given, _SCENE, "run directories, which know their pictures")
-        for path in self.paths:
+        for path, label in zip(self.paths, distinct_names(self.paths), strict=True):
             if path.is_dir():
                 run = RunDirectory.open(path, write=False)
                 options = stored_options(run)
@@ -73,7 +74,7 @@ class Evaluate(Command):
                 raise InputError(f"'{picture}' has not the size of its canvas, {width}x{height}")
             backbone = None if self.features == "none" else self.features
             with stage(console, style_of(console, quiet), f"measuring {path}"):
-                found[str(path)] = evaluate_scene(
+                found[str(path) if self.json else label] = evaluate_scene(
                     scene, pixels, backbone=backbone, weights=None if weights is None else Path(weights)
                 )
         print_measures(found, self.json)

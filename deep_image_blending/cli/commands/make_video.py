@@ -39,7 +39,10 @@ class MakeVideo(Command):
             rich_help_panel=VIDEO,
         ),
     ] = "blend"
-    format: Annotated[str, typer.Option(help="mp4, gif or webp.", rich_help_panel=VIDEO)] = "mp4"
+    format: Annotated[
+        str | None,
+        typer.Option(help="mp4, gif or webp. Default: as --output-file says, else mp4.", rich_help_panel=VIDEO),
+    ] = None
     output_file: Annotated[
         Path | None, typer.Option(help="Default: blend.FORMAT in the run.", rich_help_panel=OUTPUT)
     ] = None
@@ -52,19 +55,12 @@ class MakeVideo(Command):
         from deep_image_blending.cli.outputs import remember
         from deep_image_blending.cli.progress import steps_bar
         from deep_image_blending.runs.directory import RunDirectory
-        from deep_image_blending.views.video import make_video
+        from deep_image_blending.views.video import VideoOptions, make_video
 
         console = console_for(self.quiet)
         opened = RunDirectory.open(self.folder, write=False)
         with steps_bar(console, style_of(console, self.quiet, self.plain), "frame") as progress:
-            path, frames = make_video(
-                opened,
-                fps=self.fps,
-                seconds=self.seconds,
-                layout=self.layout,
-                format=self.format,
-                output=self.output_file,
-                progress=progress,
-            )
+            options = VideoOptions(self.fps, self.seconds, self.layout, self.format, self.output_file)
+            path, frames = make_video(opened, options, progress)
         remember(path)
         console.print(f"{path}: {frames} frames at {self.fps:g} a second", soft_wrap=True)

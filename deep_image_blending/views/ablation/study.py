@@ -1,4 +1,4 @@
-"""What each loss is for: the blend with one of them left out at a time (as the ablation study of WACV 2020)."""
+"""Every variant of a blend, each a run of its own, and the sheet that shows them."""
 
 from __future__ import annotations
 
@@ -11,33 +11,19 @@ from typing import Any
 import numpy.typing as npt
 
 from deep_image_blending import passes
-from deep_image_blending.losses.declaration import declared
-from deep_image_blending.measures.measures import evaluate_scene
-from deep_image_blending.options.pass_options import PASSES, PassName, PassOptions
-from deep_image_blending.options.run_options import Options
+from deep_image_blending.measures import evaluate_scene
+from deep_image_blending.options.pass_options import PASSES, PassName
 from deep_image_blending.pictures import in_srgb, read_picture
 from deep_image_blending.pictures.scene import Scene
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.runs.execution import Ready, begin_run, run_pass
 from deep_image_blending.runs.job import Hooks
 from deep_image_blending.solve.loop import Evaluation
+from deep_image_blending.views.ablation.variant import Variant, variants
 from deep_image_blending.views.contact_sheet import Pixels, contact_sheet, with_margin
 
-FULL = "all losses"
 Tell = Callable[[str, int, int], None]
 """Is told what is being computed, the evaluations made so far, and those that there may be in all."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to blend, `folder` its subdirectory's name."""
-
-    label: str
-    options: Options
-
-    @property
-    def folder(self) -> str:
-        return self.label.replace(" ", "-")
 
 
 @dataclass(frozen=True)
@@ -47,25 +33,6 @@ class Row:
     label: str
     picture: npt.NDArray[Any]
     measures: Mapping[str, float]
-
-
-def variants(options: Options) -> list[Variant]:
-    """All losses; then without each that a pass has; then from the other start: noise, or Poisson's solution.
-
-    A loss is left out of both passes. `colour` is the part of content that holds the object's colour. What would
-    leave a pass without any loss is not among them.
-    """
-    found = [Variant(FULL, options)]
-    for term in (*declared(), "colour"):
-        changed = dataclasses.replace(
-            options, first=_without(options.first, term), second=_without(options.second, term)
-        )
-        if changed != options and all(_has_losses(changed.of(name)) for name in PASSES):
-            label = {"tv": "total variation"}.get(term, term)
-            found.append(Variant(f"without {label}", changed))
-    other = "poisson" if options.init == "noise" else "noise"
-    label = {"poisson": "from Poisson", "noise": "from noise"}[other]
-    return [*found, Variant(label, dataclasses.replace(options, init=other))]
 
 
 def study(
@@ -79,34 +46,14 @@ def study(
     What variants have in common, a first pass among them, is computed once; the result is that of `blend run` with
     the same options, to the bit. Raises what `run_pass` does.
     """
-    scene = ready.scene
-    yield _row(scene, "paste", scene.composed(*scene.pasted()))
-    tell("Poisson", 0, 0)
-    window = scene.window(1)
-    start = passes.poisson_start(window)
-    cloned = scene.composed(window, window.target + window.mask[..., None] * (start - window.target))
-    yield _row(scene, "Poisson", cloned)
-    plan = variants(ready.options)
-    total = sum(passes.evaluations_of(variant.options.of(name)) for variant in plan for name in PASSES)
-    done, prepared = 0, passes.Prepared()
-    made: dict[str, RunDirectory] = {}
+    yield from _without_passes(ready.scene, tell)
+    plan, maker = variants(ready.options), _Maker(ready, tell, stop)
     full: RunDirectory | None = None
     for variant in plan:
-        own = _ready(ready, variant)
         with RunDirectory.create(folder / variant.folder, force=ready.job.output.force) as run:
-            begin_run(run, own)
+            begin_run(run, _ready(ready, variant))
             for name in PASSES:
-                what = f"{variant.label}, {name.replace('_', ' ')}"
-                tell(what, done, total)
-                key = variant.options.fingerprint(name)
-                if name == "first_pass" and key in made:
-                    _take_first_pass(made[key], run)
-                else:
-                    counter = _Counter(tell, what, done, total)
-                    run_pass(own, name, Hooks((counter,), stop=stop, prepared=prepared), run)
-                    made.setdefault(key, run)
-                done += passes.evaluations_of(variant.options.of(name))
-                tell(what, done, total)
+                maker.make(run, variant, name)
             if full is not None and variant is plan[-1]:
                 yield _finished("without second pass", full, "first_pass")
             full = full or run
@@ -123,18 +70,46 @@ def sheet(scene: Scene, rows: Sequence[Row], *, crop: bool, columns: int | None 
     return contact_sheet([(row.label, row.picture) for row in rows], crop=box, columns=columns, cell=360)
 
 
-def _without(options: PassOptions, term: str) -> PassOptions:
-    if term == "colour":
-        return dataclasses.replace(options, colour_weight=0.0) if options.weights["content"] else options
-    return dataclasses.replace(options, weights=options.weights.changed(**{term: 0.0}))
+class _Maker:
+    """Makes the passes of one variant after the other, and counts their evaluations."""
+
+    def __init__(self, ready: Ready, tell: Tell, stop: Callable[[], bool]) -> None:
+        self.ready, self.tell, self.stop = ready, tell, stop
+        plan = variants(ready.options)
+        self.total = sum(passes.evaluations_of(variant.options.of(name)) for variant in plan for name in PASSES)
+        self.done = 0
+        self._prepared = passes.Prepared()
+        self._first: dict[str, RunDirectory] = {}
+
+    def make(self, run: RunDirectory, variant: Variant, name: PassName) -> None:
+        """One pass, or a copy of another variant's first pass of the same options."""
+        what = f"{variant.label}, {name.replace('_', ' ')}"
+        self.tell(what, self.done, self.total)
+        key = variant.options.fingerprint(name)
+        if name == "first_pass" and key in self._first:
+            _take_first_pass(self._first[key], run)
+        else:
+            counter = _Counter(self.tell, what, self.done, self.total)
+            hooks = Hooks((counter,), stop=self.stop, prepared=self._prepared)
+            run_pass(_ready(self.ready, variant), name, hooks, run)
+            if name == "first_pass":
+                self._first[key] = run
+        self.done += passes.evaluations_of(variant.options.of(name))
+        self.tell(what, self.done, self.total)
 
 
-def _has_losses(options: PassOptions) -> bool:
-    return any(options.weights.values())
+def _without_passes(scene: Scene, tell: Tell) -> Iterator[Row]:
+    """The paste, and Poisson cloning."""
+    yield _row(scene, "paste", scene.composed(*scene.pasted()))
+    tell("Poisson", 0, 0)
+    window = scene.window(1)
+    start = passes.poisson_start(window)
+    cloned = scene.composed(window, window.target + window.mask[..., None] * (start - window.target))
+    yield _row(scene, "Poisson", cloned)
 
 
 def _ready(ready: Ready, variant: Variant) -> Ready:
-    """The same scene for a variant's options, with the networks as a run of these options alone would load them."""
+    """The same scene with a variant's options, and the networks as a run of these options alone would load them."""
     loaded = {}
     for name, backbone in ready.loaded.items():
         wanted = passes.wanted_taps(variant.options.of(name))

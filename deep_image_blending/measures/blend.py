@@ -1,0 +1,81 @@
+"""A finished picture on its scene, as the measures look at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from deep_image_blending.measures.features import Features
+    from deep_image_blending.pictures import Float
+    from deep_image_blending.pictures.scene import Scene, Window
+
+CLOSE = 8
+"""Pixels around the object's box that its own measures see: the seam's rings are the farthest from the mask."""
+NEAR = 32
+"""Pixels of surroundings beside the object's box at least; half the box where that is more."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The blend in a window: picture (h, w, 3), float32 in 0..255, beside the window's source, mask and target."""
+
+    picture: Float
+    window: Window
+
+    @property
+    def source(self) -> Float:
+        """(h, w, 3), 0..255."""
+        return self.window.source
+
+    @property
+    def target(self) -> Float:
+        """(h, w, 3), 0..255."""
+        return self.window.target
+
+    @property
+    def mask(self) -> Float:
+        """(h, w), 0..1."""
+        return self.window.mask
+
+
+@dataclass(frozen=True)
+class Blend:
+    """picture (H, W, 3), uint8, uint16, or float in 0..255, in sRGB, of the canvas's size.
+
+    backbone, weights: whose features are measured, as for `load_backbone`.
+    """
+
+    scene: Scene
+    picture: npt.NDArray[Any]
+    backbone: str = "embedded"
+    weights: Path | None = None
+
+    @cached_property
+    def close(self) -> View:
+        """The object and its boundary."""
+        return self._view(self.scene.window(CLOSE))
+
+    @cached_property
+    def wide(self) -> View:
+        """The object and its surroundings."""
+        top, left, bottom, right = self.scene.region()
+        return self._view(self.scene.window(max(NEAR, (bottom - top) // 2, (right - left) // 2), 16))
+
+    @cached_property
+    def features(self) -> Features:
+        """What the network sees in `wide`. Raises InputError where the backbone can't be had."""
+        from deep_image_blending.measures.features import features_of
+
+        return features_of(self.wide, self.backbone, self.weights)
+
+    def _view(self, window: Window) -> View:
+        from deep_image_blending.pictures import as_float
+
+        rows = slice(window.top, window.top + window.mask.shape[0])
+        columns = slice(window.left, window.left + window.mask.shape[1])
+        return View(as_float(self.picture[rows, columns]), window)

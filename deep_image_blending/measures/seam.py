@@ -1,0 +1,44 @@
+"""Whether the boundary is seen."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deep_image_blending.measures.measure import mean, measure, ratio
+from deep_image_blending.measures.object import lab
+
+if TYPE_CHECKING:
+    from deep_image_blending.measures.blend import Blend
+    from deep_image_blending.measures.measure import Array
+
+
+@measure(
+    "gradient across the boundary over that of the rings beside it",
+    range="0.., 1: no seam",
+    better="near 1",
+    about="boundary",
+)
+def seam(blend: Blend) -> float:
+    return seam_visibility(blend.close.picture, blend.close.mask)
+
+
+def seam_visibility(picture: Array, mask: Array) -> float:
+    """Mean gradient magnitude of L* on the boundary ring over that of the rings just inside and outside. Near 1.
+
+    0..; above 1 the boundary shows, below 1 it is smoother than what lies beside it. The boundary ring holds the
+    pixels beside the mask's edge (mask 0.5), the others those whose distance to it is 3 to 6. nan where the mask
+    has no boundary, or is so small that there are no other rings.
+    """
+    from scipy import ndimage
+
+    inside = mask > 0.5
+    if inside.all() or not inside.any():
+        return math.nan
+    lightness = lab(picture)[..., 0]
+    magnitude = np.hypot(np.gradient(lightness, axis=0), np.gradient(lightness, axis=1))
+    distance = np.where(inside, ndimage.distance_transform_edt(inside), ndimage.distance_transform_edt(~inside))
+    beside = (distance >= 3) & (distance <= 6)
+    return ratio(mean(magnitude[distance <= 1]), mean(magnitude[beside]))
