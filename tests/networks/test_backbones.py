@@ -117,7 +117,7 @@ def test_random_filters_are_the_same_every_time() -> None:
 
 
 def test_embedded_network_is_the_trained_module() -> None:
-    from deep_image_blending.networks.embedded.network import Student
+    from tools.embedded.network import Student
 
     student = Student()
     student.load_state_dict(embedded.load())
