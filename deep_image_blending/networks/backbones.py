@@ -284,7 +284,7 @@ def _checked_embedded(
     name: str, parameters: dict[str, Any], heads: dict[str, Any], taps: frozenset[str] | set[str]
 ) -> Network:
     from deep_image_blending.networks.network import Head
-    from deep_image_blending.networks.region import require_taps
+    from deep_image_blending.networks.network import require_taps
 
     network = Network(
         name, _embedded_layers(), parameters, IMAGENET, {tap: Head(*pair) for tap, pair in heads.items()}
