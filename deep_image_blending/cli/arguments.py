@@ -59,7 +59,14 @@ OPTIONS: dict[str, Any] = {
         str | None,
         _option(METHOD, "natural (default), painterly, wacv2020 or resnet; see `blend presets`.", "--preset"),
     ],
-    "backbone": Annotated[str, _option(METHOD, "auto, embedded, vgg16, vgg19, resnet50 or random.", "--backbone")],
+    "backbone": Annotated[
+        str,
+        _option(
+            METHOD,
+            "auto, embedded, random, or a network of torchvision's such as vgg16 or resnet50.",
+            "--backbone",
+        ),
+    ],
     "weights": Annotated[
         Path | None, _option(METHOD, "Local state dict for the backbone (.safetensors or .pth).", "--weights")
     ],

@@ -1,8 +1,8 @@
 """torchvision's classifiers as lists of layers, traced from its own modules.
 
-The module is built without memory, on the meta device; `torch.fx` records its forward pass, and every call becomes
-a layer or a part of one: batch normalisation and ReLU belong to the convolution that they follow. The end that
-turns features into classes is left out.
+The module is built of shapes alone, on the meta device; `torch.fx` records its forward pass, and every call
+becomes a layer or a part of one: batch normalisation and ReLU belong to the convolution that they follow. The end
+that turns features into classes is left out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
+from torch.overrides import TorchFunctionMode
 
 from deep_image_blending.networks.network import IMAGENET, Layer, Network, require_taps
 
@@ -100,19 +101,24 @@ def obstacle(name: str) -> str | None:
 
 
 def classifier(name: str) -> nn.Module:
-    """torchvision's module for `name`, in evaluation mode, without memory for its weights."""
+    """torchvision's module for `name`, in evaluation mode, its weights of shapes alone."""
     from torchvision import models
 
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=()):
+    with warnings.catch_warnings(), _Shapes():
         # Some announce that their initialisation will change, which is no matter here.
         warnings.simplefilter("ignore", FutureWarning)
-        try:
-            with torch.device("meta"):
-                model: nn.Module = models.get_model(name, weights=None)
-        except NotImplementedError:
-            # RegNet reckons its widths with tensors, which must have values.
-            model = models.get_model(name, weights=None)
+        model: nn.Module = models.get_model(name, weights=None)
     return model.eval()
+
+
+class _Shapes(TorchFunctionMode):
+    """Parameters and statistics of shapes alone; other tensors, such as RegNet reckons with, have values."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        held = {"device": "meta"} if func in (torch.empty, torch.zeros, torch.ones) else {}
+        return func(*args, **{**(kwargs or {}), **held})
 
 
 def trace(model: nn.Module) -> tuple[Step, ...]:
