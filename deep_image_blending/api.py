@@ -1,7 +1,7 @@
 """The Python API: paths, PIL images or arrays in, arrays out; nothing is printed.
 
-Every option of the command line is a keyword of its name: `--style-weight` is `style_weight`. What the command line
-refuses is refused here, in the same words but for the flags' dashes.
+Every option of the command line is a keyword of its name: `--style-weight` is `style_weight`. What the command
+line refuses is refused here, in the same words but for the flags' dashes.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ def blend(
 ) -> BlendResult:
     """Both passes.
 
-    mask: the object in white; None takes the source's alpha channel. placement: where the object goes, in place of the
-    options `x`, `y`, `ss`, `ts`, ...; default: native sizes, centred. options: every option of `blend run` by its
-    name; a tuple sets the two passes apart. With `output_dir` the run is kept on the disk as the command line keeps
-    it, and `resume` goes on from there; then pictures are given as paths.
+    mask: the object in white; None takes the source's alpha channel. placement: where the object goes, in place
+    of the options `x`, `y`, `ss`, `ts`, ...; default: native sizes, centred. options: every option of `blend run`
+    by its name; a tuple sets the two passes apart. With `output_dir` the run is kept on the disk as the command
+    line keeps it, and `resume` goes on from there; then pictures are given as paths.
 
     Raises InputError for bad input, RunError where the optimisation fails, Interrupted where `watch` stops it.
 

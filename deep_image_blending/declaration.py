@@ -1,7 +1,7 @@
 """A declaration of an option: the one place that says its name, type, help, group, range and choices.
 
-An option is a field of a frozen dataclass, made by `option`. The command line, the Python API, a manifest's columns,
-validation, run.json and the table in the docs are made from it.
+An option is a field of a frozen dataclass, made by `option`. The command line, the Python API, a manifest's
+columns, validation, run.json and the table in the docs are made from it.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ class Option:
 
     name: the field's, and with dashes the flag's. kind: what values it takes. low, high: the closed range; above:
     an excluded lower bound. choices: the words that are taken. scope: the passes that it means something to.
-    pair: takes one value for each pass, too. also: flags that set one pass alone, first and second. common: shown by
-    plain `--help`. decides: another value may give another picture. objectives: the kinds of objective that it has
-    an effect on; empty: all. of_target: it decides what the target's statistics are. negative: the flag that switches it off.
+    pair: takes one value for each pass, too. also: flags that set one pass alone, first and second. common: shown
+    by plain `--help`. decides: another value may give another picture. objectives: the kinds of objective that it
+    has an effect on; empty: all. of_target: it decides what the target's statistics are. negative: the flag that
+    switches it off.
     """
 
     name: str
@@ -102,7 +103,8 @@ class Option:
         return self.checked(convert[self.kind](value))
 
     def for_passes(self, value: Any, count: int) -> list[Any]:
-        """The value of each of `count` passes; None: not given. A pair is `a,b` in text, a tuple or list in Python."""
+        """The value of each of `count` passes; None: not given. A pair is `a,b` in text, a tuple or list in
+        Python."""
         if value is None:
             return [None] * count
         if not self.pair:

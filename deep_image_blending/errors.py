@@ -31,7 +31,8 @@ class Stopped(BlendError):
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocator gave up.
 
-    Told by the type. PyTorch's allocator on the CPU has none of its own: it is told by the name that it signs with.
+    Told by the type. PyTorch's allocator on the CPU has none of its own: it is told by the name that it signs
+    with.
     """
     types = {kind.__name__ for kind in type(error).__mro__}
     return bool(types & {"MemoryError", "OutOfMemoryError"}) or (

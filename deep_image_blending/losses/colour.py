@@ -29,8 +29,8 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
 class ColourShift:
     """Mean squared shift of colour inside the mask, in units of 64 levels: low-passed, and without brightness.
 
-    Texture may change brightness at its own scale, but hue and saturation nowhere: second moments are met as well by
-    a few glaring pixels, and their square costs more than a texture's.
+    Texture may change brightness at its own scale, but hue and saturation nowhere: second moments are met as well
+    by a few glaring pixels, and their square costs more than a texture's.
     """
 
     def __init__(self, context: Context) -> None:

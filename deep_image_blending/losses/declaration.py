@@ -17,8 +17,8 @@ class Loss:
     """A loss, by the name that its weight has in run.json, its column in the loss table and its row on the screen.
 
     order: its place among the columns. weight: the option that sets its weight. taps: the layers that it looks at,
-    the style layers or the content layer; None looks at pixels. colour: in plots. objectives: the kinds of objective
-    that compute it.
+    the style layers or the content layer; None looks at pixels. colour: in plots. objectives: the kinds of
+    objective that compute it.
     """
 
     name: str

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from deep_image_blending.errors import InputError
 from deep_image_blending.networks.box import Box, whole
 
 
@@ -21,23 +22,33 @@ from deep_image_blending.networks.box import Box, whole
 class Layer:
     """One step of a network: `output` from `inputs`, all of them names of activations.
 
-    `conv` is convolution with zero padding, bias and, where `relu`, rectification; `max` and `avg` are pooling;
-    `add` is the sum of two inputs, rectified where `relu`. `avg` pooling has no padding.
+    `conv` is convolution with zero padding and bias, in `groups` of channels; `max` and `avg` are pooling; `add`
+    is the sum of two inputs, `concat` puts the channels of its inputs one after another. `relu`: a convolution or
+    a sum is rectified. `ceil`: a maximum whose window begins in the picture counts though it ends beyond.
+    `avg` pooling has no padding.
     """
 
-    kind: Literal["conv", "max", "avg", "add"]
+    kind: Literal["conv", "max", "avg", "add", "concat"]
     output: str
     inputs: tuple[str, ...]
     kernel: int = 1
     stride: int = 1
     padding: int = 0
     relu: bool = False
+    groups: int = 1
+    ceil: bool = False
 
     def output_size(self, size: int) -> int:
-        return (size + 2 * self.padding - self.kernel) // self.stride + 1
+        """Positions along one side of the output for `size` along the input's; 0 or less where it is too small."""
+        if not self.ceil:
+            return (size + 2 * self.padding - self.kernel) // self.stride + 1
+        positions = -((size + 2 * self.padding - self.kernel) // -self.stride) + 1
+        return min(positions, (size + self.padding - 1) // self.stride + 1)
 
     def reached(self, low: int, high: int, size: int) -> tuple[int, int]:
         """The outputs (of `size` in all) whose window meets the inputs `low <= i < high`."""
+        if low >= high:
+            return (min(size, low // self.stride),) * 2
         first = max(0, -((low + self.padding - self.kernel + 1) // -self.stride))
         last = min(size, (high - 1 + self.padding) // self.stride + 1)
         return first, max(first, last)
@@ -89,8 +100,9 @@ class Network:
     """A frozen convolutional network.
 
     layers: in the order of evaluation; the input is named `image`.
-    parameters: (weight, bias) of each convolution by its output's name.
+    parameters: (weight, bias) of each convolution by its output's name: (C, C_in / groups, k, k) and (C,).
     heads: by tap; a tap without one is measured in its own channels.
+    Activations whose name begins with a dot are the network's own business, and no taps.
     """
 
     name: str
@@ -110,6 +122,10 @@ class Network:
         heads = {name: head for name, head in self.heads.items() if name in taps}
         return Network(self.name, layers, parameters, self.normalisation, heads)
 
+    def with_parameters(self, parameters: Mapping[str, tuple[Tensor, Tensor]]) -> Network:
+        """The same layers with other weights."""
+        return replace(self, parameters=parameters)
+
     def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Network:
         """The network on `device`; convolutions in `dtype`, heads in float32 or better, channels last."""
         parameters = {
@@ -122,6 +138,22 @@ class Network:
         exact = torch.promote_types(dtype, torch.float32)
         heads = {name: Head(*(t.to(device, exact) for t in head)) for name, head in self.heads.items()}
         return Network(self.name, self.layers, parameters, self.normalisation, heads)
+
+    def named(self) -> tuple[str, ...]:
+        """The activations that can be asked for, from the shallowest."""
+        return tuple(layer.output for layer in self.layers if not layer.output.startswith("."))
+
+    def channels(self) -> dict[str, int]:
+        """Channels of every activation."""
+        channels = {"image": 3}
+        for layer in self.layers:
+            if layer.kind == "conv":
+                channels[layer.output] = self.parameters[layer.output][0].shape[0]
+            elif layer.kind == "concat":
+                channels[layer.output] = sum(channels[name] for name in layer.inputs)
+            else:
+                channels[layer.output] = channels[layer.inputs[0]]
+        return channels
 
     def strides(self) -> dict[str, int]:
         """Pixels from one position to the next, by activation."""
@@ -156,3 +188,11 @@ class Network:
         from deep_image_blending.networks.region import RegionFeatures
 
         return RegionFeatures(self, pixels, whole((pixels.shape[2], pixels.shape[3])), taps)(pixels)
+
+
+def require_taps(network: Network, taps: frozenset[str] | set[str]) -> None:
+    """Raise InputError if `network` has no activation of one of these names."""
+    named = network.named()
+    for tap in sorted(taps):
+        if tap not in named:
+            raise InputError(f"backbone {network.name} has no layer {tap!r}; it has {', '.join(named)}")

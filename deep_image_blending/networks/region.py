@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deep_image_blending.errors import InputError
 from deep_image_blending.networks.box import Box, union, whole
 from deep_image_blending.networks.network import Layer, Network
 
@@ -36,10 +37,12 @@ class RegionFeatures:
         size = (canvas.shape[2], canvas.shape[3])
         self.sizes = self.network.sizes(size)
         self.boxes = changed_boxes(self.network, self.sizes, box)
+        self._whole = box == whole(size)
+        self._channels = self.network.channels()
         self._dtype = next(iter(self.network.parameters.values()))[0].dtype
         self._constants: dict[str, Tensor] = {}
         self._edges: dict[str, list[tuple[Box, Tensor]]] = {}
-        if box != whole(size):
+        if not self._whole:
             self._prepare_surroundings(canvas)
 
     def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
@@ -62,28 +65,36 @@ class RegionFeatures:
 
     def _evaluate(self, layer: Layer, inputs: list[Tensor]) -> Tensor:
         out = self.boxes[layer.output]
-        if layer.kind == "add":
-            total = self._placed(layer, 0, inputs[0]) + self._placed(layer, 1, inputs[1])
+        if out.area == 0:
+            return inputs[0].new_zeros(1, self._channels[layer.output], out.height, out.width)
+        if layer.kind in ("add", "concat"):
+            placed = [self._placed(layer, which, value) for which, value in enumerate(inputs)]
+            if layer.kind == "concat":
+                return torch.cat(placed, 1)
+            total = placed[0] + placed[1]
             return torch.relu_(total) if layer.relu else total
         source = self.boxes[layer.inputs[0]]
         if layer.kind == "conv":
             weight, bias = self.network.parameters[layer.output]
             pads = _pads(layer, source, out)
             if len(set(pads)) == 1 and pads[0] >= 0:
-                value = F.conv2d(inputs[0], weight, bias, layer.stride, pads[0])
+                value = F.conv2d(inputs[0], weight, bias, layer.stride, pads[0], groups=layer.groups)
             else:
-                value = F.conv2d(F.pad(inputs[0], pads), weight, bias, layer.stride)
+                value = F.conv2d(F.pad(inputs[0], pads), weight, bias, layer.stride, groups=layer.groups)
             edges = self._edges.get(layer.output)
             if edges:
                 value = _add_along_edges(value, edges)
             return torch.relu_(value) if layer.relu else value
-        constants = self._constants.get(layer.output)
-        if constants is None:
-            return _pool(layer, inputs[0], layer.padding)
-        return _pool(layer, F.pad(inputs[0], _pads(layer, source, out)) + constants, 0)
+        if self._whole:
+            return _pool(layer, inputs[0])
+        window, constants = inputs[0], self._constants.get(layer.output)
+        if constants is not None:
+            window = F.pad(window, _pads(layer, source, out)) + constants
+        # What lies beyond the canvas is among the constants.
+        return _pool(replace(layer, padding=0, ceil=False), window)
 
     def _placed(self, layer: Layer, which: int, value: Tensor) -> Tensor:
-        """An input of a sum on the sum's box, its constant surroundings around it."""
+        """An input of a sum or a concatenation on its output's box, its constant surroundings around it."""
         constants = self._constants.get(f"{layer.output}/{which}")
         if constants is None:
             return value
@@ -105,7 +116,9 @@ class RegionFeatures:
         for layer in self.network.layers:
             inputs = [values[name] for name in layer.inputs]
             offsets = [(top // strides[name], left // strides[name]) for name in layer.inputs]
-            if layer.kind == "conv":
+            if self.boxes[layer.output].area == 0:
+                pass
+            elif layer.kind == "conv":
                 self._edges[layer.output] = self._constant_edges(layer, inputs[0], offsets[0])
             else:
                 self._constants.update(self._constant_part(layer, inputs, offsets))
@@ -122,14 +135,15 @@ class RegionFeatures:
         for strip in _outside(out, layer.within(changed)):
             rows, columns = layer.window(strip.top, strip.bottom), layer.window(strip.left, strip.right)
             ring = _ring(value, offset, Box(rows[0], columns[0], rows[1], columns[1]), changed, outside=0.0)
-            edges.append((strip.shifted(-out.top, -out.left), F.conv2d(ring, weight, None, layer.stride)))
+            constant = F.conv2d(ring, weight, None, layer.stride, groups=layer.groups)
+            edges.append((strip.shifted(-out.top, -out.left), constant))
         return edges
 
     def _constant_part(
         self, layer: Layer, inputs: list[Tensor], offsets: list[tuple[int, int]]
     ) -> dict[str, Tensor]:
         out = self.boxes[layer.output]
-        if layer.kind == "add":
+        if layer.kind in ("add", "concat"):
             parts = {}
             for which, name in enumerate(layer.inputs):
                 changed = self.boxes[name]
@@ -185,10 +199,10 @@ def _outside(outer: Box, inner: Box) -> list[Box]:
     return [box for box in boxes if box.height > 0 and box.width > 0]
 
 
-def _pool(layer: Layer, value: Tensor, padding: int) -> Tensor:
+def _pool(layer: Layer, value: Tensor) -> Tensor:
     if layer.kind == "max":
-        return F.max_pool2d(value, layer.kernel, layer.stride, padding)
-    return F.avg_pool2d(value, layer.kernel, layer.stride, padding)
+        return F.max_pool2d(value, layer.kernel, layer.stride, layer.padding, ceil_mode=layer.ceil)
+    return F.avg_pool2d(value, layer.kernel, layer.stride)
 
 
 def changed_boxes(network: Network, sizes: Mapping[str, tuple[int, int]], box: Box) -> dict[str, Box]:
@@ -202,9 +216,8 @@ def changed_boxes(network: Network, sizes: Mapping[str, tuple[int, int]], box: B
     boxes = {"image": box}
     for layer in network.layers:
         size = sizes[layer.output]
-        inputs = [boxes[name] for name in layer.inputs]
-        changed = inputs[0] if len(inputs) == 1 else union(*inputs)
-        if layer.kind != "add":
+        changed = reduce(union, (boxes[name] for name in layer.inputs))
+        if layer.kind not in ("add", "concat"):
             rows = layer.reached(changed.top, changed.bottom, size[0])
             columns = layer.reached(changed.left, changed.right, size[1])
             changed = Box(rows[0], columns[0], rows[1], columns[1])
@@ -249,12 +262,3 @@ def _ring(value: Tensor, offset: tuple[int, int], window: Box, hole: Box, outsid
     if inner.height > 0 and inner.width > 0:
         ring[:, :, inner.top : inner.bottom, inner.left : inner.right] = 0.0
     return ring
-
-
-def require_taps(network: Network, taps: frozenset[str] | set[str]) -> None:
-    """Raise InputError if `network` has no activation of one of these names."""
-    known = [layer.output for layer in network.layers]
-    unknown = sorted(set(taps) - set(known))
-    if unknown:
-        named = [name for name in known if not name.startswith(".")]
-        raise InputError(f"backbone {network.name} has no layer {unknown[0]!r}; it has {', '.join(named)}")

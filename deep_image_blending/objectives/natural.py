@@ -61,9 +61,9 @@ class _Recomputed(torch.autograd.Function):
 class NormalisedObjective:
     """A weighted sum of relative losses, seen by the blend `B = Z·M + T·(1-M)`, inside the mask only.
 
-    statistics: what the target is like. tile: side in pixels; where above 0, features are evaluated tile by tile, and
-    once more for the gradient (activation checkpointing, Chen et al., 2016), so that one tile's are held at a time.
-    The terms and their gradient are the same.
+    statistics: what the target is like. tile: side in pixels; where above 0, features are evaluated tile by tile,
+    and once more for the gradient (activation checkpointing, Chen et al., 2016), so that one tile's are held at a
+    time. The terms and their gradient are the same.
     """
 
     def __init__(

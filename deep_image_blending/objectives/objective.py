@@ -48,8 +48,8 @@ class Prepared:
 class Setting:
     """What an objective is built from: a pass at one resolution.
 
-    begun: (h, w, 3), 0..255, what this resolution begins with; in the second pass the frozen first-pass picture. tile: side
-    of the tiles in which features are evaluated; 0: all at once.
+    begun: (h, w, 3), 0..255, what this resolution begins with; in the second pass the frozen first-pass picture.
+    tile: side of the tiles in which features are evaluated; 0: all at once.
     """
 
     name: PassName

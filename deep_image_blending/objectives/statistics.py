@@ -29,7 +29,8 @@ from deep_image_blending.pictures.tensors import image_tensor, plane_tensor
 
 
 def statistics_of(setting: Setting, own: Float) -> TargetStatistics:
-    """What a setting's losses compare with. own: (h, w, 3), 0..255, the picture that the object's colours are of."""
+    """What a setting's losses compare with. own: (h, w, 3), 0..255, the picture that the object's colours are
+    of."""
     options, window = setting.options, setting.window
     deciding = tuple(getattr(options, name) for name, one in options_of(PassOptions).items() if one.of_target)
     begun = digest(setting.begun) if options.style_from == "similar" else ""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from deep_image_blending.declaration import check, option
 from deep_image_blending.errors import InputError, suggestion
 from deep_image_blending.losses.declaration import declared
+from deep_image_blending.networks.backbones import require_backbone
 from deep_image_blending.options.groups import LOSSES, METHOD
 
 PassName = Literal["first_pass", "second_pass"]
@@ -65,7 +66,7 @@ class PassOptions:
     weights: Weights = field(default_factory=Weights)
     backbone: str = option(
         "embedded",
-        "Network that sees the pictures: auto (the preset's), embedded, vgg16, vgg19, resnet50, ... or random.",
+        "Network that sees the pictures: auto, embedded, random, or one of torchvision's, such as vgg19.",
         METHOD,
         of_target=True,
         metavar="NAME",
@@ -169,6 +170,7 @@ class PassOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        require_backbone(self.backbone)
         _one_of("objective", self.objective, ("normalised", "published"))
         _one_of("line_search", self.line_search, ("armijo", "fixed"))
         if not 0 <= self.cutoff <= 8:

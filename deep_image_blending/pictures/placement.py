@@ -13,8 +13,8 @@ _PLACEMENT, _PICTURES = "Placement", "Pictures"
 class Placement:
     """Where the object goes. Raises InputError for a value out of its range.
 
-    x, y: vertical and horizontal centre of the source on the canvas; None is the canvas's centre. square: rescale to
-    ss×ss and ts×ts whatever the shape, and make the mask hard, as published.
+    x, y: vertical and horizontal centre of the source on the canvas; None is the canvas's centre. square: rescale
+    to ss×ss and ts×ts whatever the shape, and make the mask hard, as published.
     """
 
     ss: int | None = option(

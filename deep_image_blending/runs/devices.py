@@ -16,8 +16,8 @@ from deep_image_blending.options.machine import Machine, Precision
 def resolve_device(machine: Machine) -> tuple[str, str | None]:
     """The device that a machine's options mean, and what to say of it.
 
-    Raises InputError, with the devices that are there, for one asked for by name that is not. A GPU's number, as the
-    published commands give it, goes to the CPU where there is no GPU at all.
+    Raises InputError, with the devices that are there, for one asked for by name that is not. A GPU's number, as
+    the published commands give it, goes to the CPU where there is no GPU at all.
     """
     number = machine.gpu_id if machine.gpu_id is not None else machine.gpu
     if machine.device is not None and number is not None:
@@ -55,7 +55,8 @@ def described(device: str) -> dict[str, Any]:
 
 @contextmanager
 def arithmetic(threads: int | None, precision: Precision) -> Iterator[None]:
-    """So many threads, and in float32 no TensorFloat-32, which CUDA's convolutions take by default; then as before."""
+    """So many threads, and in float32 no TensorFloat-32, which CUDA's convolutions take by default; then as
+    before."""
     before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     try:
         if threads is not None:

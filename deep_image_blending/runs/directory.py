@@ -133,7 +133,8 @@ class RunDirectory:
         self.write(self.losses_path(name), loss_table.as_csv(rows))
 
     def read_losses(self, name: PassName) -> list[dict[str, float]]:
-        """The rows that `write_losses` wrote; empty where there is no table. Raises InputError for a damaged one."""
+        """The rows that `write_losses` wrote; empty where there is no table. Raises InputError for a damaged
+        one."""
         return loss_table.read(self.losses_path(name))
 
     def keep_previous(self, name: PassName) -> Path | None:
@@ -251,7 +252,8 @@ class RunDirectory:
         self.manifest["wrote"] = []
 
     def _written(self) -> list[str]:
-        """The files of the run's own folder that its manifest says it wrote; of an early format, those that it could."""
+        """The files of the run's own folder that its manifest says it wrote; of an early format, those that it
+        could."""
         earlier = _read_json(self.path / MANIFEST)
         named = earlier.get("wrote") if isinstance(earlier, dict) else None
         if isinstance(named, list):
@@ -311,8 +313,8 @@ def require_free(path: Path, *, force: bool) -> None:
         )
     if path.is_dir() and any(_foreign(entry) for entry in path.iterdir()):
         raise InputError(
-            f"'{path}' is not empty and holds no run: give a folder of its own; --force would not touch these files "
-            "either, since no run.json says that they are a run's"
+            f"'{path}' is not empty and holds no run; give a folder of its own. --force would not touch these "
+            "files either: no run.json says that they are a run's"
         )
 
 

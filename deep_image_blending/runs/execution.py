@@ -73,8 +73,8 @@ class Outcome:
 def execute(job: Job, hooks: Hooks | None = None) -> Outcome:
     """Do the passes of a job.
 
-    Raises InputError for what can't be done, Interrupted where the user stops it, PassFailed where the optimisation
-    fails, and RunError where the disk or memory fails.
+    Raises InputError for what can't be done, Interrupted where the user stops it, PassFailed where the
+    optimisation fails, and RunError where the disk or memory fails.
     """
     hooks = hooks or Hooks()
     with arithmetic(job.machine.threads, job.options.precision), _within_memory():
@@ -158,9 +158,9 @@ def run_pass(
 ) -> PassResult:
     """One pass; with a run directory its picture, losses, frames, checkpoints and measures are written there.
 
-    first: the frozen first-pass picture, where the run's folder does not hold it. resume: go on from the newest whole
-    checkpoint. A pass that runs out of memory is tried once more, the thrifty way, from its newest checkpoint; that
-    is said.
+    first: the frozen first-pass picture, where the run's folder does not hold it. resume: go on from the newest
+    whole checkpoint. A pass that runs out of memory is tried once more, the thrifty way, from its newest
+    checkpoint; that is said.
     """
     backbone, options = ready.loaded[name], ready.options
     if run is not None and resume:

@@ -27,8 +27,9 @@ SceneKind = Literal["placed", "first pass"]
 class Inputs:
     """The pictures of a run.
 
-    mask (h, w) in 0..1, or None: the source's alpha channel. kind: `placed` is an object on a target; in `first pass`
-    the source is a saved first-pass picture of the canvas's size, and without a mask the whole canvas is its object.
+    mask (h, w) in 0..1, or None: the source's alpha channel. kind: `placed` is an object on a target; in `first
+    pass` the source is a saved first-pass picture of the canvas's size, and without a mask the whole canvas is
+    its object.
     """
 
     source: Picture

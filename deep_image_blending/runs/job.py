@@ -45,10 +45,10 @@ Given = Mapping[str, Any]
 class Job:
     """A blend that can be executed.
 
-    passes: those that are to be done. folder: the run directory; None keeps everything in memory. mode: begin a new
-    run, `resume` one, or make a pass `again` from the saved first pass. named: the backbone was asked for by name, so
-    that no other takes its place. start: (H, W, 3), 0..255, an image in memory that the first pass starts from. said: what was decided for the
-    user so far.
+    passes: those that are to be done. folder: the run directory; None keeps everything in memory. mode: begin a
+    new run, `resume` one, or make a pass `again` from the saved first pass. named: the backbone was asked for by
+    name, so that no other takes its place. start: (H, W, 3), 0..255, an image in memory that the first pass
+    starts from. said: what was decided for the user so far.
     """
 
     inputs: Inputs
@@ -86,8 +86,8 @@ class Hooks:
     """Who watches an execution, and may stop it.
 
     observers: see every evaluation. phase: told what is being computed before the evaluations. say: told what is
-    decided for the user. stop: asked after every evaluation. download: fetches pretrained weights. around: a context
-    that each pass runs in; it gives the hooks of that pass. prepared: what executions on one scene share.
+    decided for the user. stop: asked after every evaluation. download: fetches pretrained weights. around: a
+    context that each pass runs in; it gives the hooks of that pass. prepared: what executions on one scene share.
     """
 
     observers: Sequence[Observer] = ()

@@ -20,7 +20,8 @@ class Wanted:
     """Which networks are asked for.
 
     named: asked for by name, so that nothing takes its place. weights: a local state dict. download: fetches
-    pretrained weights; None: what is not at hand can't be had. planning: weights that are not at hand may be zeros.
+    pretrained weights; None: what is not at hand can't be had. planning: weights that are not at hand may be
+    zeros.
     """
 
     named: bool = False
@@ -34,8 +35,8 @@ def load_backbones(
 ) -> tuple[Options, dict[PassName, Backbone]]:
     """The networks of the passes.
 
-    A preset's backbone whose weights can't be had gives way to the embedded one, which is said. A backbone asked for
-    by name never does.
+    A preset's backbone whose weights can't be had gives way to the embedded one, which is said. A backbone asked
+    for by name never does.
     """
     loaded: dict[PassName, Backbone] = {}
     for name in passes:

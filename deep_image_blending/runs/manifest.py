@@ -1,7 +1,7 @@
 """run.json: what it must hold to be read, and how an earlier format becomes this one.
 
-The policy of its format number: a name or a meaning that changes raises it by one, and `manifest_of` learns the step;
-entries that are merely added don't. Every format that ever was is read, and a test opens a run of each.
+The policy of its format number: a name or a meaning that changes raises it by one, and `manifest_of` learns the
+step; entries that are merely added don't. Every format that ever was is read, and a test opens a run of each.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ _LISTS = ("decisions", "command", "wrote")
 
 
 def manifest_of(stored: Any) -> dict[str, Any]:
-    """A manifest of this format. Raises ValueError that says what is wrong, InputError for options out of range."""
+    """A manifest of this format. Raises ValueError that says what is wrong, InputError for options out of
+    range."""
     if not isinstance(stored, dict) or not isinstance(stored.get("format"), int):
         raise ValueError(f"format {FORMAT} expected")
     version = stored["format"]

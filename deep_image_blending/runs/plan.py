@@ -336,24 +336,9 @@ def _everything(network: Network, size: tuple[int, int]) -> dict[str, Box]:
     return {name: whole(one) for name, one in network.sizes(size).items()}
 
 
-def _channels(network: Network) -> dict[str, int]:
-    channels = {"image": 3}
-    for layer in network.layers:
-        weights = network.parameters.get(layer.output)
-        channels[layer.output] = channels[layer.inputs[0]] if weights is None else int(weights[0].shape[0])
-    return channels
-
-
 def _work(network: Network, boxes: Mapping[str, Box]) -> float:
     """Multiply-adds of the convolutions of one forward evaluation."""
-    channels = _channels(network)
-    return float(
-        sum(
-            boxes[layer.output].area * channels[layer.output] * channels[layer.inputs[0]] * layer.kernel**2
-            for layer in network.layers
-            if layer.kind == "conv"
-        )
-    )
+    return float(sum(boxes[name].area * weight.numel() for name, (weight, _) in network.parameters.items()))
 
 
 def activations(
@@ -365,7 +350,7 @@ def activations(
     output is kept once, a maximum's places as 64-bit numbers. Losses keep weighted copies, in float32, which turn
     into gradients of the same size.
     """
-    channels = _channels(network)
+    channels = network.channels()
     kept, largest = 0, 0
     for name, box in boxes.items():
         numbers = channels[name] * box.area
@@ -409,7 +394,7 @@ def _counted(
     content = content_tap if any(loss.taps == "content" for loss in _weighed(own)) else None
     evaluated = kept = setup = 0
     if shortened is not None:
-        channels = _channels(shortened)
+        channels = shortened.channels()
         each = [activations(shortened, one, style, content, element) for one in sizes]
         evaluated = max(each, default=0) if one_at_a_time else sum(each)
         if content is not None:
@@ -444,7 +429,7 @@ def _target_features(network: Network, own: PassOptions, size: tuple[int, int], 
         return 0
     reach = network.reach()
     tile = (min(size[0], TILE + 2 * reach), min(size[1], TILE + 2 * reach))
-    channels, taps = _channels(network), taps_of(own)[0]
+    channels, taps = network.channels(), taps_of(own)[0]
     areas = {name: channels[name] * box.area for name, box in _everything(network, tile).items()}
     # Weighted copies of the taps, and the grid of features that similarity averages.
     return int(sum(areas[tap] for tap in taps) * (element + 2 * _FLOAT) + 2 * max(areas.values()) * element)

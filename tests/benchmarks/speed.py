@@ -27,7 +27,7 @@ from rich.table import Table
 from deep_image_blending import passes
 from deep_image_blending.networks.backbones import load_backbone, read_state_dict, with_normalisation
 from deep_image_blending.networks.box import Box, whole
-from deep_image_blending.networks.network import IMAGENET, Network
+from deep_image_blending.networks.network import Network
 from deep_image_blending.networks.region import RegionFeatures
 from deep_image_blending.options import presets
 from deep_image_blending.pictures import load_mask, load_picture
@@ -153,15 +153,10 @@ def drawn(found: dict[str, Any], path: Path) -> None:
 
 def _untrained_vgg16() -> Network:
     """VGG-16's shapes: its speed does not depend on its weights."""
-    import torchvision
-
-    from deep_image_blending.networks import backbones
-
-    features = torchvision.models.vgg16(weights=None).features.state_dict()
-    names = backbones._vgg_names("vgg16")
-    state = {name: (features[f"{key[9:]}.weight"], features[f"{key[9:]}.bias"]) for name, (key,) in names.items()}
-    network = Network("vgg16", backbones._vgg_layers("vgg16"), state, IMAGENET)
-    return network.truncated({"relu4_3", *TAPS}).to(CPU)
+    network = load_backbone("vgg16", {"relu4_3", *TAPS}, planning=True).network
+    return network.with_parameters(
+        {name: (torch.randn_like(weight) / 30, bias) for name, (weight, bias) in network.parameters.items()}
+    ).to(CPU)
 
 
 def main() -> None:

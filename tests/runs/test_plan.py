@@ -88,9 +88,9 @@ def test_multiply_adds_are_those_of_the_convolutions(monkeypatch: pytest.MonkeyP
     counted = 0.0
     conv2d = torch.nn.functional.conv2d
 
-    def counting(value: torch.Tensor, weight: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def counting(value: torch.Tensor, weight: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
         nonlocal counted
-        result = conv2d(value, weight, *rest)
+        result = conv2d(value, weight, *rest, **more)
         counted += result.shape[2] * result.shape[3] * weight.numel()
         return result
 

@@ -109,7 +109,8 @@ def _without_passes(scene: Scene, tell: Tell) -> Iterator[Row]:
 
 
 def _ready(ready: Ready, variant: Variant) -> Ready:
-    """The same scene with a variant's options, and the networks as a run of these options alone would load them."""
+    """The same scene with a variant's options, and the networks as a run of these options alone would load
+    them."""
     loaded = {}
     for name, backbone in ready.loaded.items():
         wanted = passes.wanted_taps(variant.options.of(name))

@@ -16,8 +16,8 @@ from scipy.linalg import qr
 from torch import Tensor, nn
 
 from deep_image_blending.networks.embedded import CHANNELS, DEPTHS, TAPS
-from deep_image_blending.networks.embedded.network import Student, pool
 from deep_image_blending.networks.network import Network
+from tools.embedded.network import Student, pool
 
 _SAMPLES = 40_000
 

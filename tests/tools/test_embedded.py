@@ -10,9 +10,9 @@ import torchvision
 
 from deep_image_blending.networks import embedded
 from deep_image_blending.networks.backbones import load_backbone
-from deep_image_blending.networks.embedded.initial import chosen, fit, initialise, rectified_fit
-from deep_image_blending.networks.embedded.network import Student
-from deep_image_blending.networks.embedded.train import distance, gram
+from tools.embedded.initial import chosen, fit, initialise, rectified_fit
+from tools.embedded.network import Student
+from tools.embedded.train import distance, gram
 
 
 def test_fit_is_least_squares_with_an_offset() -> None:

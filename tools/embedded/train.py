@@ -1,4 +1,4 @@
-"""Train the embedded backbone: `python -m deep_image_blending.embedded.train --teacher VGG19 --out DIR`.
+"""Train the embedded backbone: `python -m tools.embedded.train --teacher VGG19 --out DIR`.
 
 The student begins as a selection of the teacher's channels (`initial`), and learns the teacher's features through
 its heads, its Gram matrices, and above all the gradient of the style loss with respect to the pixels, on pairs of
@@ -20,10 +20,10 @@ from torch import Tensor
 
 from deep_image_blending.networks.backbones import load_backbone
 from deep_image_blending.networks.embedded import TAPS
-from deep_image_blending.networks.embedded.initial import initialise
-from deep_image_blending.networks.embedded.network import Student
-from deep_image_blending.networks.embedded.pictures import Picture, corpus, crop
 from deep_image_blending.networks.network import Network
+from tools.embedded.initial import initialise
+from tools.embedded.network import Student
+from tools.embedded.pictures import Picture, corpus, crop
 
 COLUMNS = ("step", "seconds", "gradient", "cosine", "features", "gram", "path_gradient", "path_cosine")
 

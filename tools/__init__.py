@@ -1,0 +1,1 @@
+"""Programs that make things for the project and are no part of it."""
