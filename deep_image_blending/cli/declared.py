@@ -64,7 +64,8 @@ def command(
     """Register a class as a command. also: a second name, not listed."""
 
     def register(made: _T) -> _T:
-        names = tuple(one for one in catalogue() if one in set(takes))
+        wanted = set(takes)
+        names = tuple(one for one in catalogue() if one in wanted)
         ENTRIES[name] = Entry(name, made, names, panel, hidden=False)
         if also is not None:
             ENTRIES[also] = Entry(also, made, names, panel, hidden=True)

@@ -86,7 +86,6 @@ class PassOptions:
         "A resolution ends early when ten evaluations improve it by less than this share; 0: never.",
         METHOD,
         low=0,
-        high=1,
     )
     history: int = option(
         20, "Earlier steps that the solver (L-BFGS) learns from: more take more memory.", METHOD, low=1, high=1000

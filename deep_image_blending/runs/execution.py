@@ -175,9 +175,7 @@ def run_pass(
         if result is None and not ready.thrifty:
             del state
             free_caches(options.device)
-            _note(
-                run, hooks.say, f"{_title(name)}: out of memory; trying once more, tile by tile and in less memory"
-            )
+            _note(run, f"{_title(name)}: out of memory; trying once more, tile by tile and in less memory")
             if run is not None:
                 run.update_pass(name, memory="thrifty")
             again = _resumed(run, name, options) if run is not None and (resume or saved) else None
@@ -366,9 +364,9 @@ def _within_memory() -> Iterator[None]:
         raise RunError("not enough memory; free some and --resume, or give smaller --ss and --ts") from error
 
 
-def _note(run: RunDirectory | None, say: Say, message: str) -> None:
+def _note(run: RunDirectory | None, message: str) -> None:
     """Say it, and write it among the run's decisions."""
-    say(f"note: {message}")
+    warnings.warn(message, stacklevel=3)
     if run is not None:
         run.update(decisions=[*run.manifest.get("decisions", ()), message])
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from deep_image_blending.cli.app import run_command
@@ -282,9 +283,15 @@ def test_auto_falls_back_to_the_embedded_backbone_and_says_so(
 def test_devices_that_are_not_there_are_refused(case: Case, tmp_path: Path, capsys) -> None:
     assert _run(case, tmp_path / "r", "--device", "cuda:77") == 2
     assert "available: cpu" in capsys.readouterr().err
-    assert _run(case, tmp_path / "r", "--gpu_id", "76") == 2
-    assert "cuda:76" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
+
+
+def test_a_gpus_number_without_a_gpu_goes_to_the_cpu_and_says_so(case: Case, tmp_path: Path, capsys) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert _run(case, tmp_path / "r", "--gpu_id", "0") == 0
+    assert "there is no GPU here: --gpu-id 0 runs on the CPU" in capsys.readouterr().err
+    assert json.loads((tmp_path / "r" / "run.json").read_text())["device"]["name"] == "cpu"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -10,9 +10,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from deep_image_blending import losses
+from deep_image_blending.losses.term import TargetStatistics
 from deep_image_blending.networks.backbones import load_backbone
 from deep_image_blending.networks.mask_regions import clusters, off_the_border, resample
-from deep_image_blending.objectives.natural import NormalisedObjective
+from deep_image_blending.objectives.natural import NormalisedObjective, WindowTensors
 from deep_image_blending.objectives.target_style import (
     fine_texture,
     log_totals,
@@ -67,21 +68,17 @@ def test_every_term_and_its_gradient_equal_the_whole_canvas(places: list[tuple[i
     mask = 0.25 * _mask(places, size) + 0.75 * (_mask(places, size) > 0.5)
     moments = target_moments(network, target, TAPS)
     options = PassOptions(
-        steps=1,
+        num_steps=1,
         weights=Weights(gradient=0.7, style=1.3, content=0.9, tv=0.4),
         backbone="random",
     )
     objective = NormalisedObjective(
         network,
         options,
-        source=source,
-        mask=mask,
-        target=target,
-        reference=source,
-        style=moments,
-        style_taps=TAPS,
-        content_tap="relu2_2",
-        tile=tile,
+        WindowTensors(source, mask, target, source),
+        TargetStatistics(moments),
+        (TAPS, "relu2_2"),
+        tile,
     )
     assert not tile or len(objective.regions) >= 4
     pixels = Pixels(target, mask)
@@ -130,26 +127,24 @@ def test_gradient_of_every_term_agrees_with_finite_differences() -> None:
     source, target = (_tensor(smooth_picture(seed, *size)) for seed in (5, 6))
     mask = _mask([(3, 2)], size)
     options = PassOptions(
-        steps=1,
+        num_steps=1,
         weights=Weights(gradient=1, style=1, content=1, histogram=1, tv=1),
         backbone="random",
-        colour=2.0,
+        colour_weight=2.0,
         statistics="covariance",
     )
     objective = NormalisedObjective(
         network,
         options,
-        source=source,
-        mask=mask,
-        target=target,
-        reference=source,
-        style=target_moments(network, target, TAPS),
-        style_taps=TAPS,
-        content_tap="relu2_2",
-        histogram_target={
-            tap: found.permute(0, 2, 3, 1).reshape(-1, found.shape[1]).sort(0).values
-            for tap, found in network.features(target, set(TAPS)).items()
-        },
+        WindowTensors(source, mask, target, source),
+        TargetStatistics(
+            target_moments(network, target, TAPS),
+            sorted_values={
+                tap: found.permute(0, 2, 3, 1).reshape(-1, found.shape[1]).sort(0).values
+                for tap, found in network.features(target, set(TAPS)).items()
+            },
+        ),
+        (TAPS, "relu2_2"),
     )
     # Off the integers, where total variation has kinks.
     start = objective.pixels.gather(source * 0.7 + 40 + torch.rand_like(source))
@@ -263,14 +258,10 @@ def test_colour_held_is_the_square_of_a_shift_and_again_of_its_chroma(shift: tup
     plain, held = (
         NormalisedObjective(
             network,
-            PassOptions(num_steps=1, weights=Weights(content=0.5), backbone="random", colour=colour),
-            source=target,
-            mask=mask,
-            target=target,
-            reference=target,
-            style={},
-            style_taps=(),
-            content_tap="relu2_2",
+            PassOptions(num_steps=1, weights=Weights(content=0.5), backbone="random", colour_weight=colour),
+            WindowTensors(target, mask, target, target),
+            TargetStatistics(),
+            ((), "relu2_2"),
         )
         for colour in (0.0, 3.0)
     )

@@ -13,8 +13,9 @@ import torchvision
 from deep_image_blending import passes
 from deep_image_blending.networks.backbones import load_backbone, with_normalisation
 from deep_image_blending.networks.network import PUBLISHED
+from deep_image_blending.objectives.kinds import kind_of
+from deep_image_blending.objectives.objective import Setting
 from deep_image_blending.options import presets, run_options
-from deep_image_blending.passes import two_passes
 from deep_image_blending.pictures import load_mask, load_picture
 from deep_image_blending.pictures.scene import compose_scene
 from deep_image_blending.solve.loop import Evaluation
@@ -80,10 +81,10 @@ def test_terms_and_gradients_equal_the_plain_restatement(case: Case, state: Path
     }
     for start in starts.values():
         for name in ("first_pass", "second_pass"):
-            pass_options = dataclasses.replace(options.of(name), zero_content=zero_content)
+            pass_options = dataclasses.replace(options.of(name), reproduce_zero_content=zero_content)
             begun = first[0].permute(1, 2, 0).numpy()
-            objective = two_passes._objective(
-                name, scene, window, pass_options, network, begun, torch.device("cpu")
+            objective = kind_of(pass_options.objective).build(
+                Setting(name, scene, window, pass_options, network, begun, torch.device("cpu"), passes.Prepared())
             )
             ours_x = start.reshape(3, -1).clone().requires_grad_(True)
             ours = objective.terms(ours_x)
@@ -113,7 +114,7 @@ def test_evaluations_and_first_iterates_are_the_published_ones(case: Case, state
     end = published.run_first_pass(plain, vgg, 19, start, lambda i, terms, z: theirs.append(sum(terms.values())))
     ours: list[Evaluation] = []
     backbone = load_backbone("vgg16", passes.wanted_taps(options.first), weights=state)
-    result = passes.first_pass(scene, options, backbone, observers=(ours.append,))
+    result = passes.first_pass(scene, options, backbone, conduct=passes.Conduct((ours.append,)))
     assert len(ours) == len(theirs) == 20
     np.testing.assert_allclose([record.total for record in ours], theirs, rtol=1e-3)
     assert np.abs(result.picture - end[0].permute(1, 2, 0).numpy()).max() < 0.5

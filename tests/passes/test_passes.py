@@ -37,7 +37,9 @@ def _scene() -> Scene:
 def _options(**changes: Any) -> Options:
     options = preset("natural")
     for name in ("first_pass", "second_pass"):
-        own = dataclasses.replace(options.of(name), **{"backbone": "random", "steps": 12, "levels": 2, **changes})
+        own = dataclasses.replace(
+            options.of(name), **{"backbone": "random", "num_steps": 12, "levels": 2, **changes}
+        )
         options = options.with_pass(name, own)
     return options
 
@@ -47,22 +49,22 @@ def _backbone(options: Options) -> Backbone:
 
 
 def test_levels_go_from_coarse_to_fine_and_share_the_evaluations() -> None:
-    options = _options(steps=20, levels=3)
+    options = _options(num_steps=20, levels=3)
     found = passes.pass_levels("first_pass", _scene(), options.first, _backbone(options).network)
     assert [level.window.scale for level in found] == [4, 2, 1]
     assert [level.until for level in found] == [5, 10, 20]
 
 
 def test_objective_falls_and_the_start_is_not_worse_than_a_paste() -> None:
-    options, scene = _options(steps=30), _scene()
+    options, scene = _options(num_steps=30), _scene()
     records: list[Evaluation] = []
-    result = passes.first_pass(scene, options, _backbone(options), observers=(records.append,))
+    result = passes.first_pass(scene, options, _backbone(options), conduct=passes.Conduct((records.append,)))
     fine = [record.total for record in records if record.scale == 1]
     assert fine[-1] < fine[0]
     assert {record.scale for record in records} == {1, 2}
     pasted = dataclasses.replace(options, init="paste")
     begun: list[Evaluation] = []
-    passes.first_pass(scene, pasted, _backbone(options), observers=(begun.append,))
+    passes.first_pass(scene, pasted, _backbone(options), conduct=passes.Conduct((begun.append,)))
     assert records[0].total <= begun[0].total * 1.01
     assert result.changed.sum() == (scene.mask > 0).sum()
 
@@ -83,9 +85,13 @@ def test_a_pass_resumed_at_any_evaluation_ends_in_the_same_bits(name: str, grain
 
     def run(resume: LoopState | None = None) -> np.ndarray:
         if name == "first_pass":
-            return passes.first_pass(scene, options, backbone, observers=(keep,), resume=resume).picture
+            return passes.first_pass(
+                scene, options, backbone, conduct=passes.Conduct((keep,), resume=resume)
+            ).picture
         first = np.asarray(scene.target.pixels, np.float32) * 0.9
-        return passes.second_pass(scene, options, backbone, first, observers=(keep,), resume=resume).picture
+        return passes.second_pass(
+            scene, options, backbone, first, conduct=passes.Conduct((keep,), resume=resume)
+        ).picture
 
     whole = run()
     tensors, numbers, loop = saved[0]
@@ -165,7 +171,7 @@ def _starts(scene: Scene, first: np.ndarray, **changes: Any) -> list[tuple[int, 
     """The scale and the pixels that every level of a second pass starts from, each of one evaluation."""
     options = _options(weights=Weights(tv=1.0), **changes)
     seen: list[Evaluation] = []
-    passes.second_pass(scene, options, _backbone(options), first, observers=(seen.append,))
+    passes.second_pass(scene, options, _backbone(options), first, conduct=passes.Conduct((seen.append,)))
     return [(record.scale, record.point.clone()) for record in seen]
 
 
@@ -179,7 +185,7 @@ def test_grain_lies_on_the_object_when_a_level_starts_and_does_not_add_up() -> N
     ]
     inside = scene.paste()[1]
     for levels in (1, 2):
-        scale, point = _starts(scene, first, steps=levels, levels=levels, grain=0.5)[-1]
+        scale, point = _starts(scene, first, num_steps=levels, levels=levels, grain=0.5)[-1]
         assert scale == 1
         np.testing.assert_allclose(point.numpy() - 128, 0.5 * np.array(wanted)[:, inside], atol=1e-3)
 
@@ -187,7 +193,7 @@ def test_grain_lies_on_the_object_when_a_level_starts_and_does_not_add_up() -> N
 def test_grain_leaves_a_canvas_that_is_repainted_alone() -> None:
     scene = _scene()
     first = np.asarray(scene.target.pixels, np.float32)
-    ((_, point),) = _starts(scene, first, steps=1, levels=1, grain=0.5, canvas=True)
+    ((_, point),) = _starts(scene, first, num_steps=1, levels=1, grain=0.5, canvas=True)
     np.testing.assert_array_equal(point.numpy(), first.transpose(2, 0, 1).reshape(3, -1))
 
 
@@ -201,7 +207,9 @@ def test_style_without_the_targets_palette_leaves_the_object_its_colour(palette:
         load_picture((np.array([200, 60, 50]) + dice.normal(0, 8, (110, 131, 3))).clip(0, 255).astype(np.uint8)),
         Placement(),
     )
-    options = _options(backbone="embedded", steps=30, palette=palette, colour=0.0, weights=Weights(style=1.0))
+    options = _options(
+        backbone="embedded", num_steps=30, palette=palette, colour_weight=0.0, weights=Weights(style=1.0)
+    )
     first = scene.paste()[0]
     network = load_backbone("embedded", passes.wanted_taps(options.second))
     result = passes.second_pass(scene, options, network, np.asarray(first, np.float32))

@@ -20,14 +20,15 @@ from deep_image_blending.networks.backbones import Backbone, load_backbone
 from deep_image_blending.networks.box import whole
 from deep_image_blending.networks.region import RegionFeatures
 from deep_image_blending.objectives import natural as objective
+from deep_image_blending.objectives.kinds import kind_of
+from deep_image_blending.objectives.objective import Setting
 from deep_image_blending.options import pass_options, presets, run_options
 from deep_image_blending.passes import levels, two_passes
 from deep_image_blending.pictures import load_picture
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.pictures.tensors import image_tensor
-from deep_image_blending.runs import execution as pipeline
-from deep_image_blending.runs import plan
+from deep_image_blending.runs import devices, plan
 from tests.benchmarks import memory as benchmark
 from tests.conftest import Case, disc_mask, smooth_picture
 
@@ -108,8 +109,17 @@ def test_kept_activations_are_at_least_what_autograd_saves() -> None:
     network = loaded["first_pass"].network
     level = passes.pass_levels("first_pass", scene, options.first, network)[-1]
     own = dataclasses.replace(options.first, style_from="whole")
-    built = two_passes._objective(
-        "first_pass", scene, level.window, own, network, level.window.source, torch.device("cpu")
+    built = kind_of(own.objective).build(
+        Setting(
+            "first_pass",
+            scene,
+            level.window,
+            own,
+            network,
+            level.window.source,
+            torch.device("cpu"),
+            passes.Prepared(),
+        )
     )
     assert isinstance(built, objective.NormalisedObjective)
     saved: dict[int, int] = {}
@@ -123,7 +133,7 @@ def test_kept_activations_are_at_least_what_autograd_saves() -> None:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         terms = built.terms(x)
     assert terms
-    style, content = levels.taps_of(own)
+    style, content = passes.taps_of(own)
     counted = plan.activations(network, region.features.boxes, style, content, 4)
     assert 0.6 * counted < sum(saved.values()) < 1.2 * counted
 
@@ -290,7 +300,7 @@ def test_other_errors_are_not_taken_for_memory(
 
 
 def test_freeing_caches_needs_no_graphics_card() -> None:
-    pipeline.free_caches("cpu")
+    devices.free_caches("cpu")
 
 
 @pytest.mark.slow

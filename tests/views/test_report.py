@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 import io
 import re
@@ -20,11 +19,11 @@ from scipy import ndimage
 
 from deep_image_blending.api import poisson_blend
 from deep_image_blending.errors import InputError
-from deep_image_blending.options.presets import preset
 from deep_image_blending.pictures import write_picture
 from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.runs import execution as pipeline
 from deep_image_blending.runs.directory import RunDirectory
+from deep_image_blending.runs.execution import begin_run, prepare
+from deep_image_blending.runs.job import new_job
 from deep_image_blending.views.curves import curves_svg
 from deep_image_blending.views.report import boundary_box, palette, write_report
 from deep_image_blending.views.report.html import element
@@ -141,10 +140,11 @@ def test_text_of_a_run_is_escaped(tmp_path: Path, pictures: list[np.ndarray]) ->
         tmp_path / "a<b>",
         pictures,
         decisions=[bad],
-        metrics={bad: {bad: 1.0}, "paste": {"seam": 1.0, bad: bad}},
         device={"name": bad, bad: bad},
-        inputs={bad: bad},
     )
+    # What is refused when a run is opened is escaped all the same.
+    run.manifest["metrics"] = {bad: {bad: 1.0}, "paste": {"seam": 1.0, bad: bad}}
+    run.manifest["inputs"] = {bad: bad}
     run.manifest["options"] = {"preset": bad, bad: bad}
     run.manifest["passes"] = {bad: {"status": bad, "ended": bad}}
     run.manifest["command"] = [bad]
@@ -196,11 +196,9 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, pictur
 
 def test_poisson_is_recomputed_from_the_inputs(case: Case, tmp_path: Path) -> None:
     placement = Placement(x=20, y=30)
-    options = dataclasses.replace(preset("natural"), placement=placement)
-    inputs = pipeline.read_inputs(case.source, case.mask, case.target)
-    scene = pipeline.scene_of(inputs, options, lambda _: None)
+    ready = prepare(new_job({**case.files(), "x": 20, "y": 30, "backbone": "random"}))
     with RunDirectory.create(tmp_path / "run") as run:
-        pipeline.begin_run(run, inputs, scene, options, ())
+        begin_run(run, ready)
         write_report([run], tmp_path / "report.html")
     shown = embedded_pictures((tmp_path / "report.html").read_text())
     assert len(shown) == 2
@@ -208,11 +206,9 @@ def test_poisson_is_recomputed_from_the_inputs(case: Case, tmp_path: Path) -> No
 
 
 def test_poisson_is_left_out_with_a_note_where_an_input_is_gone(case: Case, tmp_path: Path) -> None:
-    options = preset("natural")
-    inputs = pipeline.read_inputs(case.source, case.mask, case.target)
-    scene = pipeline.scene_of(inputs, options, lambda _: None)
+    ready = prepare(new_job({**case.files(), "backbone": "random"}))
     with RunDirectory.create(tmp_path / "run") as run:
-        pipeline.begin_run(run, inputs, scene, options, ())
+        begin_run(run, ready)
         case.source.unlink()
         write_report([run], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()

@@ -230,7 +230,7 @@ def test_what_cannot_be_written_is_refused_before_the_first_frame(
     os.mkfifo(tmp_path / "pipe.gif")
     for name, words in (
         ("folder.gif", "is a folder"),
-        ("pipe.gif", "is a device or a pipe"),
+        ("pipe.gif", "is a pipe"),
         ("missing/v.gif", "does not exist"),
     ):
         with pytest.raises(InputError, match=words):
