@@ -56,8 +56,8 @@ def carried_out(job: Job, console: Console, style: Style) -> Outcome:
     try:
         return execute(job, hooks_for(console, style))
     except Interrupted as stopped:
-        what = "checkpoint written" if stopped.saved else "between the passes"
-        raise Stopped(f"stopped, {what}; {_remedy(job)}") from None
+        after = f" after the {stopped.after.replace('_', ' ')}" if stopped.after else ", checkpoint written"
+        raise Stopped(f"stopped{after}; {_remedy(job)}") from None
     except KeyboardInterrupt:
         raise Stopped(f"stopped at once; {_remedy(job)}") from None
 

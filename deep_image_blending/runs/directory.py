@@ -277,9 +277,9 @@ class RunDirectory:
                 self.drop_checkpoints(name)
 
     def _make(self, folder: Path) -> None:
-        if folder.is_symlink():
-            raise RunError(f"'{folder}' is a link: the run writes into folders of its own; remove the link")
         with _reporting(folder):
+            if folder.is_symlink():
+                raise RunError(f"'{folder}' is a link: the run writes into folders of its own; remove the link")
             folder.mkdir(exist_ok=True)
 
     def write(self, path: Path, *pieces: bytes) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -77,13 +76,13 @@ def execute(job: Job, hooks: Hooks | None = None) -> Outcome:
     optimisation fails, and RunError where the disk or memory fails.
     """
     hooks = hooks or Hooks()
-    with arithmetic(job.machine.threads, job.options.precision), _within_memory():
+    with arithmetic(job.machine.threads, job.options.precision):
         ready = prepare(job, hooks)
         if not job.passes:
             return Outcome(ready.scene, ready.options, ready.said, {}, job.folder)
         if job.folder is None:
             return _passes(ready, hooks, None)
-        with _opened(job) as run:
+        with _opened(job) as run, _within_memory():
             if job.mode == "new":
                 begin_run(run, ready)
             else:
@@ -236,7 +235,7 @@ def _passes(ready: Ready, hooks: Hooks, run: RunDirectory | None) -> Outcome:
                 # The next pass need not read the file.
                 first = result.seen()
             if name != job.passes[-1] and own.stop():
-                raise Interrupted(saved=False)
+                raise Interrupted(after=name)
     return Outcome(ready.scene, ready.options, ready.said, results, job.folder)
 
 
@@ -327,7 +326,7 @@ def _attempted(
 def _stopping(hooks: Hooks) -> Observer:
     def observe(_: object) -> None:
         if hooks.stop():
-            raise Interrupted(saved=False)
+            raise Interrupted
 
     return observe
 
@@ -345,7 +344,6 @@ def _finish(run: RunDirectory, ready: Ready, name: PassName, result: PassResult,
         ended=result.status,
         evaluations=result.evaluations,
         seconds=round(result.seconds, 3),
-        finished=round(time.time(), 3),
         first=dict(result.first),
         last=dict(result.last),
         steps=own.num_steps,

@@ -211,7 +211,10 @@ def again_job(path: Path, given: Given) -> Job:
 
 def stored_options(run: RunDirectory) -> Options:
     """The options that a run was begun with. Raises InputError."""
-    return options_from(run.manifest.get("options", {}), f"'{run.path / 'run.json'}'")
+    manifest = run.path / "run.json"
+    if "options" not in run.manifest:
+        raise InputError(f"'{manifest}' does not say the run's options; start a new run")
+    return options_from(run.manifest["options"], f"'{manifest}'")
 
 
 def _of_device(machine: Machine) -> bool:

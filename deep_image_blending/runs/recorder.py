@@ -23,12 +23,12 @@ from deep_image_blending.solve.loop import Evaluation, LoopState, settled
 class Interrupted(Exception):
     """The user asked the run to stop.
 
-    saved: a checkpoint was written, within a pass; False where the pass before had just ended.
+    after: the pass that had just ended; None within a pass, where a checkpoint was written if there is a folder.
     """
 
-    def __init__(self, saved: bool = True) -> None:
+    def __init__(self, after: PassName | None = None) -> None:
         super().__init__("stopped")
-        self.saved = saved
+        self.after = after
 
 
 @dataclass(frozen=True)
