@@ -92,7 +92,7 @@ def surroundings(there: Bool) -> tuple[slice, slice]:
 
 def reduction(region: npt.NDArray[Any], longest: int = LONGEST) -> float:
     """By how much the region (H, W) is to be reduced, 1 or more, so that its longer side is at most `longest`."""
-    return max(max(region.shape[:2]) / longest, 1.0)
+    return max(float(max(region.shape[:2])) / longest, 1.0)
 
 
 def reduced_shape(shape: tuple[int, ...], factor: float) -> tuple[int, int]:
@@ -119,7 +119,7 @@ def reduced_share(there: npt.NDArray[Any], factor: float) -> Float:
 
 
 def reduced_hints(hints: Hints, factor: float) -> Hints:
-    """The surest hint in a cell counts; a cell is background where all of it is, or where a hint says so inside."""
+    """A cell that any object hint touches is object; otherwise what most of it is."""
     if factor == 1:
         return hints.copy()
     result = np.full(reduced_shape(hints.shape, factor), PERHAPS_OBJECT, np.uint8)
@@ -150,13 +150,14 @@ def enlarged(small: Bool, picture: Pixels, factor: float) -> Bool:
     band = grown(contour_of(inside), _BAND * factor)
     box = box_of(band, 2) if band.any() else (slice(0, 0), slice(0, 0))
     if band.any():
-        alpha = closed_form_alpha(picture[box].astype(np.float32) / 255, inside[box].astype(np.float32), band[box])
+        colours = (picture[box] / np.float32(255)).astype(np.float32)
+        alpha = closed_form_alpha(colours, inside[box].astype(np.float32), band[box])
         inside[box] = alpha > 0.5
     return inside
 
 
 def colour_segmentation(picture: Pixels, hints: Hints) -> Segmentation:
-    """GrabCut at the picture's own size. picture (H, W, 3) uint8, hints (H, W) with object or perhaps-object in it.
+    """GrabCut at the picture's own size. picture (H, W, 3) uint8, hints (H, W) with some object in it.
 
     Where the hints know no background, or nothing else, there is nothing to divide: the hints are the result.
     """

@@ -1,0 +1,175 @@
+"""What segmentation may not do to a mask: lose a part, bite a thin bar off, or tear a hole.
+
+GrabCut shortens contours, so that thin bars go, and it knows colours of the whole picture alone, so that a window
+becomes sky. Everything that it took off is looked at again: it stays off only where it looks like the background
+beside it and hangs together with the outside, or is a hole for which colour, position and size speak.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from deep_image_blending.pictures.cutting.evidence import Evidence, background_evidence, lab_of
+from deep_image_blending.pictures.cutting.grabcut import (
+    BACKGROUND,
+    PERHAPS_OBJECT,
+    Segmentation,
+    colour_segmentation,
+    surroundings,
+)
+from deep_image_blending.pictures.cutting.regions import EIGHT, Bool, Float, grown, pieces_of, share_of_pieces
+
+# Background grows into the mask so many times from what is known by then.
+_ROUNDS = 4
+# The object's colours run into the background's over so many pixels; what lies there is no part of its own.
+_MIXED = 2.0
+# The least pixels of a part that hangs at the object, and the least share of a component of one that doesn't.
+_PART, _APART = 6, 0.02
+# A hole has at least so many pixels, so much of it looks like background, and it is no further from the outside
+# than so many pixels or this share of the component's longer side.
+_HOLE, _HOLE_LIKE, _HOLE_AWAY, _HOLE_DEPTH = 20, 0.8, 30, 0.25
+# GrabCut's own likelihood must agree about a hole.
+_HOLE_LIKELIHOOD = -1.0
+# A component of which GrabCut leaves less than this is lost; one that looks like background but for this is none.
+_LOST, _NOTHING = 0.03, 0.01
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """inside: (H, W) bool, what is the object. evidence: of what was taken off or nearly so.
+
+    parts, holes_shut, holes_open, components_kept: how many parts and components were given back, how many holes
+    were closed again, how many stay open. dropped: components that are nearly all background.
+    given_back: the pixels given back over the object's.
+    """
+
+    inside: Bool
+    evidence: Evidence
+    parts: int
+    holes_shut: int
+    holes_open: int
+    components_kept: int
+    dropped: int
+    given_back: float
+
+
+def guarded(picture: npt.NDArray[np.uint8], loose: Bool, found: Segmentation) -> Guarded:
+    """Look again at all that a segmentation took off the loose mask. All (H, W), picture (H, W, 3)."""
+    found, kept, dropped = _no_component_lost(picture, loose, found)
+    inside = found.inside & loose
+    removed = loose & ~inside
+    evidence, reached = _grown_background(lab_of(picture), loose, removed)
+    rim = _rim(loose, removed)
+    like = (evidence.distance < 1) & removed
+    back, parts = _parts(loose, inside, rim & ~like)
+    shut, holes_open, holes_shut = _holes(loose, removed & ~rim, like, found.evidence)
+    whole = inside | back | shut
+    share = float((whole & ~inside).sum()) / max(int(inside.sum()), 1)
+    del reached
+    return Guarded(whole, evidence, parts, holes_shut, holes_open, kept, dropped, share)
+
+
+def _no_component_lost(
+    picture: npt.NDArray[np.uint8], loose: Bool, found: Segmentation
+) -> tuple[Segmentation, int, int]:
+    """Cut out a lost component again by its own colours; if it is lost again it stays as it was given.
+
+    Returns the segmentation, how many components were saved, and how many are nothing but background.
+    """
+    numbers, count = pieces_of(loose)
+    shares = share_of_pieces(numbers, count, found.inside)
+    inside, likelihood = found.inside.copy(), found.evidence.copy()
+    kept = dropped = 0
+    for number in range(1, count + 1):
+        if shares[number] >= _LOST:
+            continue
+        own = numbers == number
+        box = surroundings(own)
+        hints = np.where(own[box], PERHAPS_OBJECT, BACKGROUND).astype(np.uint8)
+        again = colour_segmentation(picture[box], hints)
+        evidence = background_evidence(lab_of(picture[box]), ~loose[box], own[box])
+        foreign = own[box] & (evidence.distance >= 1)
+        if foreign.sum() < _NOTHING * own.sum():
+            inside[own] = False
+            dropped += 1
+            continue
+        kept += 1
+        taken = again.inside & own[box]
+        if taken.sum() < max(_LOST * own.sum(), 0.5 * foreign.sum()):
+            taken = own[box]
+        inside[box] = np.where(own[box], taken, inside[box])
+        likelihood[box] = np.where(own[box], again.evidence, likelihood[box])
+    return Segmentation(inside, likelihood), kept, dropped
+
+
+def _grown_background(lab: Float, loose: Bool, removed: Bool) -> tuple[Evidence, Bool]:
+    """Evidence for what was removed, from background that grows inwards by what looks like it."""
+    background = ~loose
+    evidence = background_evidence(lab, background, removed)
+    distance, scale = evidence.distance, evidence.scale
+    for _ in range(_ROUNDS - 1):
+        like = removed & ~background & (distance < 1)
+        reached = np.asarray(ndimage.binary_propagation(background, EIGHT, mask=background | like))
+        # What is known outside already counts once; grown background must be next to it.
+        new = reached & ~background
+        asked = removed & ~reached
+        if new.sum() < 0.01 * removed.sum() or not asked.any():
+            background = reached
+            break
+        background = reached
+        later = background_evidence(lab, background, asked)
+        distance = np.where(asked, np.minimum(later.distance, distance), distance)
+    return Evidence(distance, scale, lab), background
+
+
+def _rim(loose: Bool, removed: Bool) -> Bool:
+    """What was removed and hangs together with the outside by more than a gap of two pixels."""
+    open_ground = np.asarray(ndimage.binary_opening(np.pad(removed | ~loose, 2, mode="edge"), EIGHT))[2:-2, 2:-2]
+    reached = np.asarray(ndimage.binary_propagation(open_ground & ~loose, EIGHT, mask=open_ground | ~loose))
+    return removed & grown(reached, 1.5)
+
+
+def _parts(loose: Bool, inside: Bool, foreign: Bool) -> tuple[Bool, int]:
+    """The foreign pixels that are parts of the object: those that hang at it, and large ones that don't."""
+    clear = foreign & ~grown(inside, _MIXED)
+    numbers, count = pieces_of(clear)
+    if not count:
+        return np.zeros(loose.shape, np.bool_), 0
+    sizes = np.bincount(numbers.ravel(), minlength=count + 1)
+    # A part hangs at the object by foreign pixels of its own.
+    beside = share_of_pieces(numbers, count, grown(inside, _MIXED + 1.5)) > 0
+    components, parts = pieces_of(loose)
+    areas = np.bincount(components.ravel(), minlength=parts + 1)
+    large = np.zeros(count + 1, np.int64)
+    large[numbers[clear]] = areas[components[clear]]
+    takes = ((sizes >= _PART) & beside) | (sizes >= np.maximum(_APART * large, 4 * _PART))
+    takes[0] = False
+    taken = takes[numbers]
+    return (grown(taken, _MIXED) & foreign) | taken, int(takes.sum())
+
+
+def _holes(loose: Bool, enclosed: Bool, like: Bool, likelihood: Float) -> tuple[Bool, int, int]:
+    """The enclosed pieces that are to be closed again; how many stay open, and how many of some size do not."""
+    numbers, count = pieces_of(enclosed)
+    if not count:
+        return np.zeros(loose.shape, np.bool_), 0, 0
+    sizes = np.bincount(numbers.ravel(), minlength=count + 1)
+    alike = share_of_pieces(numbers, count, like)
+    speaks = share_of_pieces(numbers, count, likelihood)
+    depth = np.asarray(ndimage.distance_transform_edt(loose), np.float32)
+    nearest = ndimage.minimum(depth, numbers, np.arange(count + 1))
+    components, parts = pieces_of(loose)
+    reach = np.zeros(parts + 1)
+    for number, box in enumerate(ndimage.find_objects(components, parts), 1):
+        reach[number] = max(_HOLE_AWAY, _HOLE_DEPTH * max(part.stop - part.start for part in box))
+    allowed = np.zeros(count + 1)
+    allowed[numbers[enclosed]] = reach[components[enclosed]]
+    opens = (alike >= _HOLE_LIKE) & (speaks < _HOLE_LIKELIHOOD) & (sizes >= _HOLE) & (nearest <= allowed)
+    opens[0] = False
+    shuts = ~opens
+    shuts[0] = False
+    return shuts[numbers], int(opens.sum()), int((shuts & (sizes >= _HOLE)).sum())

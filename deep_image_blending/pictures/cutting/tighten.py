@@ -1,0 +1,243 @@
+"""A loosely drawn mask, tightened to the object: `--matte auto|off|hard|soft`.
+
+The mask bounds the result: nothing outside it is ever added. `hard` cuts the object out by GrabCut and gives back
+what that may not take; `soft` has alpha and the object's own colours in a band around the contour as well. `auto`
+does the same where both sides of the new contour differ clearly, and leaves the mask as given where they don't.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from deep_image_blending.errors import InputError, require_one_of
+from deep_image_blending.pictures.cutting.evidence import contour_trust
+from deep_image_blending.pictures.cutting.foreground import foreground_colours
+from deep_image_blending.pictures.cutting.grabcut import (
+    BACKGROUND,
+    MISSING,
+    PERHAPS_OBJECT,
+    colour_segmentation,
+    enlarged,
+    enlarged_field,
+    has_opencv,
+    reduced_picture,
+    reduced_share,
+    reduction,
+    surroundings,
+)
+from deep_image_blending.pictures.cutting.guards import Guarded, guarded
+from deep_image_blending.pictures.cutting.matting import closed_form_alpha
+from deep_image_blending.pictures.cutting.regions import (
+    Bool,
+    Box,
+    Float,
+    contour_of,
+    grown,
+    pieces_of,
+    share_of_pieces,
+    smoothed,
+)
+
+Pixels = npt.NDArray[Any]
+"""uint8 or uint16."""
+MODES = ("auto", "off", "hard", "soft")
+
+# A mask is soft if it has more grey pixels than so many for every pixel of its contour: more than smooth edges have.
+_GREY_EDGE = 2.5
+# A mask fits if what comes off is a strip of less than so many pixels, or less than this share of it.
+_FITS, _FITS_SHARE = 1.5, 0.01
+# Contours of less trust than this are no contours; a component of less mean trust stays as given.
+_TRUSTED, _SURE = 0.5, 0.55
+# Where more than this, over what is left, had to be given back, segmentation has failed.
+_FAILED = 0.35
+
+
+@dataclass(frozen=True)
+class Tightened:
+    """mask: (H, W) float32 in 0..1, never above the given one. foreground: (H, W, 3) of the picture's own type, the
+    object's colours for the mask's grey pixels, or None where the mask has none of its own. way: what was done, one
+    of `off`, `hard`, `soft`. confidence: 0..1, None where nothing was measured. said: one line, which and why.
+    numbers: for run.json.
+    """
+
+    mask: Float
+    foreground: Pixels | None
+    way: str
+    confidence: float | None
+    said: str
+    numbers: dict[str, float | int | str | None] = field(default_factory=dict)
+
+
+def tighten(picture: Pixels, loose_mask: Float, mode: str = "auto") -> Tightened:
+    """Tighten a loose mask to the object in the picture.
+
+    picture (H, W, 3) uint8 or uint16 in sRGB, loose_mask (H, W) float32 in 0..1. The same input gives the same
+    result. Raises InputError for an unknown mode, sizes that differ, and, unless the mode is `auto` or `off`,
+    where OpenCV is missing.
+    """
+    require_one_of("--matte", mode, MODES)
+    if picture.shape[:2] != loose_mask.shape:
+        raise InputError(
+            f"the mask is {loose_mask.shape[1]}x{loose_mask.shape[0]} but the picture is "
+            f"{picture.shape[1]}x{picture.shape[0]}: give them the same size"
+        )
+    if mode == "off":
+        return _as_given(loose_mask, "off: the mask as given")
+    inside = loose_mask > 0.5
+    if not inside.any() or inside.all():
+        return _as_given(loose_mask, f"{mode}: the mask has no contour in the picture; left as given")
+    if mode == "auto":
+        if is_soft(loose_mask):
+            return _as_given(loose_mask, "auto: the mask is soft already; left as given")
+        if not has_opencv():
+            return _as_given(loose_mask, f"auto: left as given; {MISSING}")
+    return _tightened(picture, loose_mask, mode)
+
+
+def is_soft(mask: Float) -> bool:
+    """Whether a mask has more grey than the smooth edge of a hard outline. mask (H, W) in 0..1."""
+    grey = int(((mask > 0.03) & (mask < 0.97)).sum())
+    return grey > _GREY_EDGE * max(int(contour_of(mask > 0.5).sum()), 1)
+
+
+def _as_given(mask: Float, said: str, **numbers: float | int | str | None) -> Tightened:
+    confidence = numbers.get("confidence")
+    measure = float(confidence) if isinstance(confidence, float) else None
+    return Tightened(mask.astype(np.float32, copy=False), None, "off", measure, said, {"way": "off", **numbers})
+
+
+def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
+    box = surroundings(loose_mask > 0)
+    crop, given = _eight_bits(picture[box]), loose_mask[box]
+    factor = reduction(given)
+    small = reduced_picture(crop, factor)
+    loose = reduced_share(given > 0.5, factor) > 0.5
+    hints = np.where(loose, PERHAPS_OBJECT, BACKGROUND).astype(np.uint8)
+    checked = guarded(small, loose, colour_segmentation(small, hints))
+    inside, confidence, numbers = checked.inside, _confidence(checked, loose), _counted(checked)
+    if mode == "auto":
+        judged = _where_sure(checked, loose, factor)
+        confidence = judged.confidence
+        numbers |= {"confidence": round(confidence, 3), "components_left": judged.left}
+        if judged.refusal:
+            return _as_given(loose_mask, f"auto: {judged.refusal}; left as given", **numbers)
+        inside = judged.inside
+    numbers["confidence"] = round(confidence, 3)
+    taken = 1 - float((inside & loose).sum()) / max(int(loose.sum()), 1)
+    numbers["taken_off"] = round(taken, 4)
+    whole = enlarged(inside, crop, factor) & (given > 0.5)
+    untouched = enlarged_field((loose & ~inside).astype(np.float32), given.shape) == 0 if factor > 1 else None
+    result = loose_mask.astype(np.float32, copy=True)
+    if mode == "hard":
+        alpha = np.where(whole, given, 0).astype(np.float32)
+        result[box] = alpha
+        return Tightened(
+            result, None, "hard", confidence, _said(mode, "hard", taken, confidence, numbers), numbers
+        )
+    del untouched
+    alpha = _soft_alpha(crop, given, whole, _fuzz(checked, inside, given.shape), factor)
+    result[box] = alpha
+    foreground = _own_colours(picture, alpha, box)
+    said = _said(mode, "soft", taken, confidence, numbers)
+    return Tightened(result, foreground, "soft", confidence, said, {"way": "soft", **numbers})
+
+
+@dataclass(frozen=True)
+class _Judged:
+    inside: Bool
+    confidence: float
+    left: int
+    refusal: str
+
+
+def _where_sure(checked: Guarded, loose: Bool, factor: float) -> _Judged:
+    """The object where its contour is sure, the loose mask where it is not, component by component."""
+    inside = checked.inside
+    removed = loose & ~inside
+    edge = _new_edge(inside, removed)
+    length = int(edge.sum())
+    if length == 0 or removed.sum() / length * factor < _FITS or removed.sum() < _FITS_SHARE * loose.sum():
+        return _Judged(loose, _confidence(checked, loose), 0, "the mask fits already")
+    if checked.given_back > _FAILED:
+        return _Judged(loose, _confidence(checked, loose), 0, "a part of the object would be lost")
+    trust = contour_trust(checked.evidence, inside)
+    nearest = ndimage.distance_transform_edt(~edge, return_distances=False, return_indices=True)
+    trusted = trust[nearest[0], nearest[1]]
+    numbers, count = pieces_of(loose)
+    means = share_of_pieces(np.where(edge, numbers, 0).astype(np.int32), count, np.where(edge, trust, 0))
+    unsure = means < _SURE
+    unsure[0] = False
+    gone = share_of_pieces(numbers, count, inside) == 0
+    back = removed & ((trusted < _TRUSTED) | (unsure | gone)[numbers])
+    result = inside | back
+    off = loose & ~result
+    left = int((unsure | gone)[1:].sum())
+    confidence = float(trust[edge].mean())
+    if off.sum() < 0.2 * removed.sum() or off.sum() < _FITS_SHARE * loose.sum():
+        return _Judged(loose, confidence, count, "the object resembles its surroundings")
+    return _Judged(result, confidence, left, "")
+
+
+def _new_edge(inside: Bool, removed: Bool) -> Bool:
+    """The contour's pixels beside which something was taken off."""
+    return contour_of(inside) & grown(removed, 1.0)
+
+
+def _confidence(checked: Guarded, loose: Bool) -> float:
+    edge = _new_edge(checked.inside, loose & ~checked.inside)
+    return float(contour_trust(checked.evidence, checked.inside)[edge].mean()) if edge.any() else 1.0
+
+
+def _counted(checked: Guarded) -> dict[str, float | int | str | None]:
+    return {
+        "parts_given_back": checked.parts,
+        "holes_open": checked.holes_open,
+        "holes_closed": checked.holes_shut,
+        "components_saved": checked.components_kept,
+        "components_dropped": checked.dropped,
+    }
+
+
+def _said(mode: str, way: str, taken: float, confidence: float, numbers: dict[str, Any]) -> str:
+    words = "tightened" if way == "hard" else "tightened, with a soft edge"
+    left = numbers.get("components_left")
+    but = f"; {left} part{'s' if left > 1 else ''} left as given" if left else ""
+    return f"{mode}: {words}: {taken:.0%} of the mask was background (confidence {confidence:.2f}){but}"
+
+
+def _fuzz(checked: Guarded, inside: Bool, shape: tuple[int, ...]) -> Float:
+    """How much of the surroundings of a pixel is neither clearly background nor clearly inside, 0..1, enlarged."""
+    strange = (checked.evidence.distance > 0.8) & ~inside
+    return enlarged_field(smoothed(strange, np.ones(inside.shape, np.float32), 2.0), shape)
+
+
+def _soft_alpha(crop: npt.NDArray[np.uint8], given: Float, whole: Bool, fuzz: Float, factor: float) -> Float:
+    """Closed-form alpha in a band of a few pixels, wider where strands leave the object; never above `given`."""
+    edge = contour_of(whole)
+    band = grown(edge, 2 + factor) | ((fuzz > 0.25) & grown(whole, 24 * factor))
+    band &= given > 0
+    colours = (crop / np.float32(255)).astype(np.float32)
+    alpha = closed_form_alpha(colours, whole.astype(np.float32), band)
+    # Matting leaves a breath of alpha on both sides, a veil once composed.
+    alpha = ((alpha - 0.04) / 0.92).clip(0, 1)
+    return np.minimum(alpha, given).astype(np.float32)
+
+
+def _own_colours(picture: Pixels, alpha: Float, box: Box) -> Pixels:
+    greatest = np.iinfo(picture.dtype).max
+    colours = foreground_colours((picture[box] / np.float32(greatest)).astype(np.float32), alpha)
+    result = picture.copy()
+    grey = (alpha > 0) & (alpha < 1)
+    result[box][grey] = np.rint(colours[grey] * greatest).astype(picture.dtype)
+    return result
+
+
+def _eight_bits(picture: Pixels) -> npt.NDArray[np.uint8]:
+    if picture.dtype == np.uint8:
+        return np.ascontiguousarray(picture)
+    return np.asarray((picture >> 8).astype(np.uint8))
