@@ -1,8 +1,9 @@
 """What speaks for a pixel being background: its colour, beside the colours of the background next to it.
 
-A mixture of colours of the whole background, as GrabCut has, calls a white stripe of a balloon sky because there is
-a cloud somewhere. Here a pixel is compared with samples of the background around the nearest known background
-pixel, and how much these differ among themselves says what is a difference. All distances are in CIE Lab.
+A mixture of colours of the whole background, as GrabCut has, calls a white stripe of a balloon sky because there
+is a cloud somewhere. Here a pixel is compared with samples of the background around the nearest known background
+pixel, and how much these differ among themselves says what is a difference. The same is asked of the means around
+pixels, in which grain is gone and a small difference of whole areas shows. All distances are in CIE Lab.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _JUST_NOTICED = 5.0
 # A colour is foreign beyond so many times what background pixels differ from their own surroundings.
 _TIMES = 2.2
 _RING = 14
+# The Gaussian of the means.
+_MEAN = 2.0
 
 
 @dataclass(frozen=True)
@@ -43,18 +46,27 @@ def lab_of(picture: npt.NDArray[np.uint8]) -> Float:
 
 
 def background_evidence(lab: Float, background: Bool, asked: Bool) -> Evidence:
-    """The evidence for every pixel `asked`; elsewhere its distance is 0. All (H, W), lab (H, W, 3)."""
+    """The evidence for every pixel `asked`; elsewhere its distance is 0. All (H, W), lab (H, W, 3).
+
+    What is neither background nor asked for, the object, takes no part in the means.
+    """
+    fine, scale = _compared(lab, background, asked, _TIMES, _JUST_NOTICED)
+    means = np.stack([smoothed(lab[..., k], background | asked, _MEAN) for k in range(3)], -1)
+    coarse, _ = _compared(means, background, asked, 1.5 * _TIMES, 0.5 * _JUST_NOTICED)
+    return Evidence(np.maximum(fine, coarse), scale, lab)
+
+
+def _compared(lab: Float, background: Bool, asked: Bool, times: float, least: float) -> tuple[Float, Float]:
+    """Distances over what counts as one: `times` the background's own, at least `least`; and that."""
     ring = background & grown(~background, _RING)
     inward = _nearest(~background)
     own = _sampled_distance(lab, background, ring, _outward(ring, inward), _DISC + 4)
-    scale = np.maximum(_JUST_NOTICED, _TIMES * smoothed(own, ring, 12))
+    scale = np.maximum(least, times * smoothed(own, ring, 12))
     at = _nearest(background)
-    rows, columns = at[0][asked], at[1][asked]
-    distance = np.zeros(background.shape, np.float32)
-    scale[asked] = scale[rows, columns]
-    distance[asked] = _sampled_distance(lab, background, asked, _outward(asked, at, past=True), _BEYOND)[asked]
+    scale[asked] = scale[at[0][asked], at[1][asked]]
+    distance = _sampled_distance(lab, background, asked, _outward(asked, at, past=True), _BEYOND)
     distance[asked] /= scale[asked]
-    return Evidence(distance, scale, lab)
+    return distance, scale
 
 
 def contour_trust(evidence: Evidence, inside: Bool) -> Float:
@@ -93,7 +105,7 @@ def _outward(asked: Bool, at: npt.NDArray[np.int32], *, past: bool = False) -> t
 
 
 def _sampled_distance(lab: Float, background: Bool, asked: Bool, start: tuple[Any, ...], beyond: float) -> Float:
-    """The second smallest distance of a pixel's colour from the samples around its start, moved out by `beyond`."""
+    """The second smallest distance of a pixel's colour from the samples around its start, moved by `beyond`."""
     rows, columns, y, x = start
     height, width = background.shape
     colours = lab[asked]

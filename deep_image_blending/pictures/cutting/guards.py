@@ -62,14 +62,13 @@ def guarded(picture: npt.NDArray[np.uint8], loose: Bool, found: Segmentation) ->
     found, kept, dropped = _no_component_lost(picture, loose, found)
     inside = found.inside & loose
     removed = loose & ~inside
-    evidence, reached = _grown_background(lab_of(picture), loose, removed)
+    evidence = _grown_background(lab_of(picture), loose, removed)
     rim = _rim(loose, removed)
     like = (evidence.distance < 1) & removed
     back, parts = _parts(loose, inside, rim & ~like)
     shut, holes_open, holes_shut = _holes(loose, removed & ~rim, like, found.evidence)
     whole = inside | back | shut
     share = float((whole & ~inside).sum()) / max(int(inside.sum()), 1)
-    del reached
     return Guarded(whole, evidence, parts, holes_shut, holes_open, kept, dropped, share)
 
 
@@ -106,7 +105,7 @@ def _no_component_lost(
     return Segmentation(inside, likelihood), kept, dropped
 
 
-def _grown_background(lab: Float, loose: Bool, removed: Bool) -> tuple[Evidence, Bool]:
+def _grown_background(lab: Float, loose: Bool, removed: Bool) -> Evidence:
     """Evidence for what was removed, from background that grows inwards by what looks like it."""
     background = ~loose
     evidence = background_evidence(lab, background, removed)
@@ -118,12 +117,11 @@ def _grown_background(lab: Float, loose: Bool, removed: Bool) -> tuple[Evidence,
         new = reached & ~background
         asked = removed & ~reached
         if new.sum() < 0.01 * removed.sum() or not asked.any():
-            background = reached
             break
         background = reached
         later = background_evidence(lab, background, asked)
         distance = np.where(asked, np.minimum(later.distance, distance), distance)
-    return Evidence(distance, scale, lab), background
+    return Evidence(distance, scale, lab)
 
 
 def _rim(loose: Bool, removed: Bool) -> Bool:

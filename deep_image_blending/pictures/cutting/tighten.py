@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from deep_image_blending.errors import InputError, require_one_of
-from deep_image_blending.pictures.cutting.evidence import contour_trust
+from deep_image_blending.pictures.cutting.evidence import background_evidence, contour_trust
 from deep_image_blending.pictures.cutting.foreground import foreground_colours
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
@@ -53,6 +53,12 @@ _GREY_EDGE = 2.5
 _FITS, _FITS_SHARE = 1.5, 0.01
 # Contours of less trust than this are no contours; a component of less mean trust stays as given.
 _TRUSTED, _SURE = 0.5, 0.55
+# Contours of more trust are edges; a mask fits if its own contour has so much of the trust of the new one.
+_EDGE, _FITS_EDGE = 0.65, 0.72
+# Where more of the mask than this would go, what is left is rather a part than the object.
+_TOO_MUCH = 0.75
+# A contour has strayed if it is so many times as far from the given one as is usual, and so many cells further.
+_STRAYED, _STRAYED_LEAST = 3.0, 10.0
 # Where more than this, over what is left, had to be given back, segmentation has failed.
 _FAILED = 0.35
 
@@ -131,7 +137,6 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
     taken = 1 - float((inside & loose).sum()) / max(int(loose.sum()), 1)
     numbers["taken_off"] = round(taken, 4)
     whole = enlarged(inside, crop, factor) & (given > 0.5)
-    untouched = enlarged_field((loose & ~inside).astype(np.float32), given.shape) == 0 if factor > 1 else None
     result = loose_mask.astype(np.float32, copy=True)
     if mode == "hard":
         alpha = np.where(whole, given, 0).astype(np.float32)
@@ -139,7 +144,6 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
         return Tightened(
             result, None, "hard", confidence, _said(mode, "hard", taken, confidence, numbers), numbers
         )
-    del untouched
     alpha = _soft_alpha(crop, given, whole, _fuzz(checked, inside, given.shape), factor)
     result[box] = alpha
     foreground = _own_colours(picture, alpha, box)
@@ -156,31 +160,54 @@ class _Judged:
 
 
 def _where_sure(checked: Guarded, loose: Bool, factor: float) -> _Judged:
-    """The object where its contour is sure, the loose mask where it is not, component by component."""
+    """The object where its contour is sure, the loose mask where it is not, component by component.
+
+    A loose mask's own contour has background on both sides, so that little differs across it; the contour of one
+    that fits is an edge. What was taken off is kept off where the new contour is an edge, the given one is none,
+    and the way from one to the other is as long as elsewhere, or nearly so.
+    """
     inside = checked.inside
     removed = loose & ~inside
-    edge = _new_edge(inside, removed)
+    edge, given = _new_edge(inside, removed), contour_of(loose)
+    confidence = _confidence(checked, loose)
+
+    def refused(why: str) -> _Judged:
+        return _Judged(loose, confidence, 0, why)
+
     length = int(edge.sum())
     if length == 0 or removed.sum() / length * factor < _FITS or removed.sum() < _FITS_SHARE * loose.sum():
-        return _Judged(loose, _confidence(checked, loose), 0, "the mask fits already")
-    if checked.given_back > _FAILED:
-        return _Judged(loose, _confidence(checked, loose), 0, "a part of the object would be lost")
+        return refused("the mask fits already")
+    around = background_evidence(checked.evidence.lab, ~loose, loose & grown(given, 4))
+    fits = contour_trust(around, loose)
     trust = contour_trust(checked.evidence, inside)
-    nearest = ndimage.distance_transform_edt(~edge, return_distances=False, return_indices=True)
-    trusted = trust[nearest[0], nearest[1]]
+    if fits[given].mean() > _FITS_EDGE * trust[edge].mean():
+        return refused("the mask fits already")
+    if removed.sum() > _TOO_MUCH * loose.sum():
+        return refused("the object resembles its surroundings")
+    if checked.given_back > _FAILED:
+        return refused("a part of the object would be lost")
+    gap = np.asarray(ndimage.distance_transform_edt(~inside), np.float32)
+    usual = float(np.median(gap[given & removed]))
+    strayed = gap > max(_STRAYED * usual, usual + _STRAYED_LEAST)
+    unsure = _spread(trust < _TRUSTED, edge, removed)
+    unsure |= _spread((fits > _EDGE) | strayed, given, removed)
     numbers, count = pieces_of(loose)
     means = share_of_pieces(np.where(edge, numbers, 0).astype(np.int32), count, np.where(edge, trust, 0))
-    unsure = means < _SURE
-    unsure[0] = False
-    gone = share_of_pieces(numbers, count, inside) == 0
-    back = removed & ((trusted < _TRUSTED) | (unsure | gone)[numbers])
-    result = inside | back
+    there = np.bincount(numbers[edge], minlength=count + 1) > 0
+    left = (there & (means < _SURE)) | (share_of_pieces(numbers, count, inside) == 0)
+    left[0] = False
+    result = inside | (removed & (unsure | left[numbers]))
     off = loose & ~result
-    left = int((unsure | gone)[1:].sum())
-    confidence = float(trust[edge].mean())
     if off.sum() < 0.2 * removed.sum() or off.sum() < _FITS_SHARE * loose.sum():
-        return _Judged(loose, confidence, count, "the object resembles its surroundings")
-    return _Judged(result, confidence, left, "")
+        return refused("the object resembles its surroundings")
+    return _Judged(result, confidence, int(left.sum()), "")
+
+
+def _spread(what: Bool, curve: Bool, region: Bool) -> Bool:
+    """The pixels of the region whose nearest pixel of the curve is, with most of its neighbours, `what`."""
+    along = smoothed(what, curve, 3)
+    nearest = ndimage.distance_transform_edt(~curve, return_distances=False, return_indices=True)
+    return np.asarray(region & (along[nearest[0], nearest[1]] > 0.5), np.bool_)
 
 
 def _new_edge(inside: Bool, removed: Bool) -> Bool:
@@ -218,14 +245,22 @@ def _fuzz(checked: Guarded, inside: Bool, shape: tuple[int, ...]) -> Float:
 
 def _soft_alpha(crop: npt.NDArray[np.uint8], given: Float, whole: Bool, fuzz: Float, factor: float) -> Float:
     """Closed-form alpha in a band of a few pixels, wider where strands leave the object; never above `given`."""
-    edge = contour_of(whole)
-    band = grown(edge, 2 + factor) | ((fuzz > 0.25) & grown(whole, 24 * factor))
-    band &= given > 0
+    width = 2 + factor
+    band = grown(contour_of(whole), width)
+    band &= ~(_ridges(whole & band, whole, width) | _ridges(band & ~whole, ~whole, width))
+    band |= (fuzz > 0.25) & ~whole & grown(whole, 24 * factor)
     colours = (crop / np.float32(255)).astype(np.float32)
     alpha = closed_form_alpha(colours, whole.astype(np.float32), band)
     # Matting leaves a breath of alpha on both sides, a veil once composed.
     alpha = ((alpha - 0.04) / 0.92).clip(0, 1)
     return np.minimum(alpha, given).astype(np.float32)
+
+
+def _ridges(asked: Bool, region: Bool, width: float) -> Bool:
+    """The middle lines of what is thinner than the band, a bar or a gap: they stay known."""
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(region, 1, mode="edge"))[1:-1, 1:-1], np.float32)
+    highest = ndimage.maximum_filter(depth, size=3)
+    return asked & (depth >= highest) & (depth < width + 1)
 
 
 def _own_colours(picture: Pixels, alpha: Float, box: Box) -> Pixels:
