@@ -3,8 +3,9 @@
 Truth is known twice: for pictures whose bundled mask is the object's outline, and for objects that are composed
 here over photographs by an alpha made by code: a plain shape, strands of hair, glass, holes, a lattice, several
 pieces, and a shape that resembles its background. Every mask is loosened by 5, 15 and 30 pixels, with a hand's
-wobble, and given to every way of tightening. Intersection over union is at alpha one half and higher is better; SAD
-(thousands of pixels) and the gradient's error (Rhemann et al. 2009, thousands) are of alpha and lower is better.
+wobble, and given to every way of tightening; those that fit are given to `auto`, which is to leave them alone.
+Intersection over union is at alpha one half, higher is better; SAD (thousands of pixels) and the gradient's error
+(Rhemann et al. 2009, thousands) are of alpha, lower is better.
 
 `--cases DIR`: folders with source.png and mask.png, which have no truth and appear on the sheet alone.
 """

@@ -8,7 +8,7 @@ pixels, in which grain is gone and a small difference of whole areas shows. All 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from skimage.color import rgb2lab
 from deep_image_blending.pictures.cutting.regions import EIGHT, Bool, Float, contour_of, grown, smoothed
 
 # Samples around the nearest background pixel: so many, in a disc of this radius, this far beyond it.
-_SAMPLES, _DISC, _BEYOND = 40, 11.0, 8.0
+_SAMPLES, _DISC, _BEYOND = 32, 11.0, 8.0
 # Colours nearer than this are the same to the eye, whatever the background's own variation.
 _JUST_NOTICED = 5.0
 # A colour is foreign beyond so many times what background pixels differ from their own surroundings.
@@ -32,12 +32,15 @@ _MEAN = 2.0
 @dataclass(frozen=True)
 class Evidence:
     """distance: (H, W) float32, how far a pixel's colour is from the background beside it, over what counts as a
-    difference there: below 1 it looks like background. scale: that difference, in Lab. lab: (H, W, 3) float32.
+    difference there: below 1 it looks like background. scale, coarse_scale: that difference in Lab, for pixels and
+    for means. lab, means: (H, W, 3) float32, the picture and the means around its pixels.
     """
 
     distance: Float
     scale: Float
+    coarse_scale: Float
     lab: Float
+    means: Float
 
 
 def lab_of(picture: npt.NDArray[np.uint8]) -> Float:
@@ -50,23 +53,28 @@ def background_evidence(lab: Float, background: Bool, asked: Bool) -> Evidence:
 
     What is neither background nor asked for, the object, takes no part in the means.
     """
-    fine, scale = _compared(lab, background, asked, _TIMES, _JUST_NOTICED)
     means = np.stack([smoothed(lab[..., k], background | asked, _MEAN) for k in range(3)], -1)
-    coarse, _ = _compared(means, background, asked, 1.5 * _TIMES, 0.5 * _JUST_NOTICED)
-    return Evidence(np.maximum(fine, coarse), scale, lab)
-
-
-def _compared(lab: Float, background: Bool, asked: Bool, times: float, least: float) -> tuple[Float, Float]:
-    """Distances over what counts as one: `times` the background's own, at least `least`; and that."""
     ring = background & grown(~background, _RING)
-    inward = _nearest(~background)
-    own = _sampled_distance(lab, background, ring, _outward(ring, inward), _DISC + 4)
-    scale = np.maximum(least, times * smoothed(own, ring, 12))
+    outward = _outward(ring, _nearest(~background))
     at = _nearest(background)
-    scale[asked] = scale[at[0][asked], at[1][asked]]
-    distance = _sampled_distance(lab, background, asked, _outward(asked, at, past=True), _BEYOND)
-    distance[asked] /= scale[asked]
-    return distance, scale
+    scales = []
+    for colours, times, least in ((lab, _TIMES, _JUST_NOTICED), (means, 1.5 * _TIMES, 0.7 * _JUST_NOTICED)):
+        own = _sampled_distance(colours, background, ring, outward, _DISC + 4)
+        scale = np.maximum(least, times * smoothed(own, ring, 12))
+        scale[asked] = scale[at[0][asked], at[1][asked]]
+        scales.append(scale)
+    empty = Evidence(np.zeros(background.shape, np.float32), scales[0], scales[1], lab, means)
+    return renewed(empty, background, asked, at)
+
+
+def renewed(
+    evidence: Evidence, background: Bool, asked: Bool, at: npt.NDArray[np.int32] | None = None
+) -> Evidence:
+    """The same for the pixels `asked`, of more background; what counts as a difference stays, and all others."""
+    start = _outward(asked, _nearest(background) if at is None else at, past=True)
+    fine = _sampled_distance(evidence.lab, background, asked, start, _BEYOND) / evidence.scale
+    coarse = _sampled_distance(evidence.means, background, asked, start, _BEYOND) / evidence.coarse_scale
+    return replace(evidence, distance=np.where(asked, np.maximum(fine, coarse), evidence.distance))
 
 
 def contour_trust(evidence: Evidence, inside: Bool) -> Float:

@@ -50,9 +50,9 @@ def _levels(picture: Float, alpha: Float, regularisation: float) -> Float:
     for level in range(count + 1):
         shape = (round(height ** (level / count)), round(width ** (level / count)))
         rows, columns = _nearest(shape[0], height), _nearest(shape[1], width)
-        image, cover = picture[np.ix_(rows, columns)], alpha[np.ix_(rows, columns)]
-        grow = np.ix_(_nearest(fore.shape[0], shape[0], up=True), _nearest(fore.shape[1], shape[1], up=True))
-        fore, back = fore[grow].copy(), back[grow].copy()
+        image, cover = _taken(picture, rows, columns), _taken(alpha, rows, columns)
+        down, across = (_nearest(old, new, up=True) for old, new in zip(fore.shape, shape, strict=False))
+        fore, back = _taken(fore, down, across), _taken(back, down, across)
         if max(shape) > _WHOLE:
             band = (cover > _CLEAR) & (cover < 1 - _CLEAR)
             # Outside the band one of the two is the picture itself.
@@ -93,6 +93,10 @@ def _swept(image: Float, cover: Float, band: Bool, fore: Float, back: Float, swe
             behind += weight[:, None] * backs[place]
         fores[own] = ((second * scale)[:, None] * right - (mixed * scale)[:, None] * behind).clip(0, 1)
         backs[own] = ((first * scale)[:, None] * behind - (mixed * scale)[:, None] * right).clip(0, 1)
+
+
+def _taken(plane: Float, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Float:
+    return np.take(np.take(plane, rows, axis=0), columns, axis=1)
 
 
 def _nearest(count: int, length: int, *, up: bool = False) -> npt.NDArray[np.intp]:

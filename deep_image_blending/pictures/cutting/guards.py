@@ -7,13 +7,13 @@ beside it and hangs together with the outside, or is a hole for which colour, po
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from deep_image_blending.pictures.cutting.evidence import Evidence, background_evidence, lab_of
+from deep_image_blending.pictures.cutting.evidence import Evidence, background_evidence, lab_of, renewed
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
     PERHAPS_OBJECT,
@@ -24,11 +24,12 @@ from deep_image_blending.pictures.cutting.grabcut import (
 from deep_image_blending.pictures.cutting.regions import EIGHT, Bool, Float, grown, pieces_of, share_of_pieces
 
 # Background grows into the mask so many times from what is known by then.
-_ROUNDS = 4
+_ROUNDS = 3
 # The object's colours run into the background's over so many pixels; what lies there is no part of its own.
 _MIXED = 2.0
-# The least pixels of a part that hangs at the object, and the least share of a component of one that doesn't.
-_PART, _APART = 6, 0.02
+# The least pixels of a part that hangs at the object, and the least share of a component of one that doesn't; so
+# many of them are strikingly foreign, so many times what counts as a difference.
+_PART, _APART, _STRIKING, _FOREIGN = 6, 0.02, 4, 1.7
 # A hole has at least so many pixels, so much of it looks like background, and it is no further from the outside
 # than so many pixels or this share of the component's longer side.
 _HOLE, _HOLE_LIKE, _HOLE_AWAY, _HOLE_DEPTH = 20, 0.8, 30, 0.25
@@ -65,9 +66,9 @@ def guarded(picture: npt.NDArray[np.uint8], loose: Bool, found: Segmentation) ->
     evidence = _grown_background(lab_of(picture), loose, removed)
     rim = _rim(loose, removed)
     like = (evidence.distance < 1) & removed
-    back, parts = _parts(loose, inside, rim & ~like)
+    back, parts = _parts(loose, inside, rim & ~like, evidence.distance)
     shut, holes_open, holes_shut = _holes(loose, removed & ~rim, like, found.evidence)
-    whole = inside | back | shut
+    whole = inside | _joined(inside, back) | shut
     share = float((whole & ~inside).sum()) / max(int(inside.sum()), 1)
     return Guarded(whole, evidence, parts, holes_shut, holes_open, kept, dropped, share)
 
@@ -109,19 +110,16 @@ def _grown_background(lab: Float, loose: Bool, removed: Bool) -> Evidence:
     """Evidence for what was removed, from background that grows inwards by what looks like it."""
     background = ~loose
     evidence = background_evidence(lab, background, removed)
-    distance, scale = evidence.distance, evidence.scale
     for _ in range(_ROUNDS - 1):
-        like = removed & ~background & (distance < 1)
+        like = removed & ~background & (evidence.distance < 1)
         reached = np.asarray(ndimage.binary_propagation(background, EIGHT, mask=background | like))
-        # What is known outside already counts once; grown background must be next to it.
-        new = reached & ~background
         asked = removed & ~reached
-        if new.sum() < 0.01 * removed.sum() or not asked.any():
+        if (reached & ~background).sum() < 0.01 * removed.sum() or not asked.any():
             break
         background = reached
-        later = background_evidence(lab, background, asked)
-        distance = np.where(asked, np.minimum(later.distance, distance), distance)
-    return Evidence(distance, scale, lab)
+        later = renewed(evidence, background, asked)
+        evidence = replace(later, distance=np.minimum(later.distance, evidence.distance))
+    return evidence
 
 
 def _rim(loose: Bool, removed: Bool) -> Bool:
@@ -131,7 +129,7 @@ def _rim(loose: Bool, removed: Bool) -> Bool:
     return removed & grown(reached, 1.5)
 
 
-def _parts(loose: Bool, inside: Bool, foreign: Bool) -> tuple[Bool, int]:
+def _parts(loose: Bool, inside: Bool, foreign: Bool, distance: Float) -> tuple[Bool, int]:
     """The foreign pixels that are parts of the object: those that hang at it, and large ones that don't."""
     clear = foreign & ~grown(inside, _MIXED)
     numbers, count = pieces_of(clear)
@@ -144,10 +142,21 @@ def _parts(loose: Bool, inside: Bool, foreign: Bool) -> tuple[Bool, int]:
     areas = np.bincount(components.ravel(), minlength=parts + 1)
     large = np.zeros(count + 1, np.int64)
     large[numbers[clear]] = areas[components[clear]]
+    striking = np.bincount(numbers[clear & (distance >= _FOREIGN)], minlength=count + 1)
     takes = ((sizes >= _PART) & beside) | (sizes >= np.maximum(_APART * large, 4 * _PART))
+    takes &= striking >= _STRIKING
     takes[0] = False
     taken = takes[numbers]
     return (grown(taken, _MIXED) & foreign) | taken, int(takes.sum())
+
+
+def _joined(inside: Bool, back: Bool) -> Bool:
+    """What was given back without the crumbs: small pieces that do not touch the object."""
+    numbers, count = pieces_of(inside | back)
+    sizes = np.bincount(numbers.ravel(), minlength=count + 1)
+    keeps = (share_of_pieces(numbers, count, inside) > 0) | (sizes >= 4 * _PART)
+    keeps[0] = False
+    return back & keeps[numbers]
 
 
 def _holes(loose: Bool, enclosed: Bool, like: Bool, likelihood: Float) -> tuple[Bool, int, int]:

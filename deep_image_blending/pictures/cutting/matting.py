@@ -26,8 +26,8 @@ EPSILON = 1e-5
 _CHUNK = 60_000
 # Up to here a sparse factorisation is the fastest; a band's fills in little, as it is long and narrow.
 _DIRECT = 30_000
-# A quarter of a grey level of 8 bits in alpha asks for less than this.
-_TOLERANCE = 1e-5
+# Alpha is then right to half a grey level of 8 bits.
+_TOLERANCE = 2e-5
 _ITERATIONS = 400
 # Cells of one aggregate of the coarse level: a block of this side.
 _BLOCK = 4

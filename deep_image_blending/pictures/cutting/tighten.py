@@ -15,15 +15,14 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from deep_image_blending.errors import InputError, require_one_of
+from deep_image_blending.pictures.cutting.band import eight_bits, own_colours, soft_alpha
 from deep_image_blending.pictures.cutting.evidence import background_evidence, contour_trust
-from deep_image_blending.pictures.cutting.foreground import foreground_colours
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
     MISSING,
     PERHAPS_OBJECT,
     colour_segmentation,
     enlarged,
-    enlarged_field,
     has_opencv,
     reduced_picture,
     reduced_share,
@@ -31,10 +30,8 @@ from deep_image_blending.pictures.cutting.grabcut import (
     surroundings,
 )
 from deep_image_blending.pictures.cutting.guards import Guarded, guarded
-from deep_image_blending.pictures.cutting.matting import closed_form_alpha
 from deep_image_blending.pictures.cutting.regions import (
     Bool,
-    Box,
     Float,
     contour_of,
     grown,
@@ -47,7 +44,7 @@ Pixels = npt.NDArray[Any]
 """uint8 or uint16."""
 MODES = ("auto", "off", "hard", "soft")
 
-# A mask is soft if it has more grey pixels than so many for every pixel of its contour: more than smooth edges have.
+# A mask is soft if it has more grey pixels than so many for every pixel of its contour: smooth edges have fewer.
 _GREY_EDGE = 2.5
 # A mask fits if what comes off is a strip of less than so many pixels, or less than this share of it.
 _FITS, _FITS_SHARE = 1.5, 0.01
@@ -65,10 +62,10 @@ _FAILED = 0.35
 
 @dataclass(frozen=True)
 class Tightened:
-    """mask: (H, W) float32 in 0..1, never above the given one. foreground: (H, W, 3) of the picture's own type, the
-    object's colours for the mask's grey pixels, or None where the mask has none of its own. way: what was done, one
-    of `off`, `hard`, `soft`. confidence: 0..1, None where nothing was measured. said: one line, which and why.
-    numbers: for run.json.
+    """mask: (H, W) float32 in 0..1, never above the given one. foreground: (H, W, 3) of the picture's own type,
+    with the object's colours for the mask's grey pixels; None where the mask has none of its own. way: what was
+    done, one of `off`, `hard`, `soft`. confidence: 0..1, None where nothing was measured. said: one line, which and
+    why. numbers: for run.json.
     """
 
     mask: Float
@@ -119,7 +116,7 @@ def _as_given(mask: Float, said: str, **numbers: float | int | str | None) -> Ti
 
 def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
     box = surroundings(loose_mask > 0)
-    crop, given = _eight_bits(picture[box]), loose_mask[box]
+    crop, given = eight_bits(picture[box]), loose_mask[box]
     factor = reduction(given)
     small = reduced_picture(crop, factor)
     loose = reduced_share(given > 0.5, factor) > 0.5
@@ -136,19 +133,15 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
     numbers["confidence"] = round(confidence, 3)
     taken = 1 - float((inside & loose).sum()) / max(int(loose.sum()), 1)
     numbers["taken_off"] = round(taken, 4)
-    whole = enlarged(inside, crop, factor) & (given > 0.5)
-    result = loose_mask.astype(np.float32, copy=True)
-    if mode == "hard":
-        alpha = np.where(whole, given, 0).astype(np.float32)
-        result[box] = alpha
-        return Tightened(
-            result, None, "hard", confidence, _said(mode, "hard", taken, confidence, numbers), numbers
-        )
-    alpha = _soft_alpha(crop, given, whole, _fuzz(checked, inside, given.shape), factor)
-    result[box] = alpha
-    foreground = _own_colours(picture, alpha, box)
-    said = _said(mode, "soft", taken, confidence, numbers)
-    return Tightened(result, foreground, "soft", confidence, said, {"way": "soft", **numbers})
+    result, foreground = loose_mask.astype(np.float32, copy=True), None
+    way = "hard" if mode == "hard" else "soft"
+    if way == "hard":
+        result[box] = np.where(enlarged(inside, crop, factor), given, 0)
+    else:
+        result[box] = soft_alpha(crop, given, inside, _fuzz(checked, inside), factor)
+        foreground = own_colours(picture, result[box], box)
+    said = _said(mode, way, taken, confidence, numbers)
+    return Tightened(result, foreground, way, confidence, said, {"way": way, **numbers})
 
 
 @dataclass(frozen=True)
@@ -237,42 +230,7 @@ def _said(mode: str, way: str, taken: float, confidence: float, numbers: dict[st
     return f"{mode}: {words}: {taken:.0%} of the mask was background (confidence {confidence:.2f}){but}"
 
 
-def _fuzz(checked: Guarded, inside: Bool, shape: tuple[int, ...]) -> Float:
-    """How much of the surroundings of a pixel is neither clearly background nor clearly inside, 0..1, enlarged."""
+def _fuzz(checked: Guarded, inside: Bool) -> Float:
+    """The share of a pixel's surroundings that is neither clearly background nor the object, 0..1."""
     strange = (checked.evidence.distance > 0.8) & ~inside
-    return enlarged_field(smoothed(strange, np.ones(inside.shape, np.float32), 2.0), shape)
-
-
-def _soft_alpha(crop: npt.NDArray[np.uint8], given: Float, whole: Bool, fuzz: Float, factor: float) -> Float:
-    """Closed-form alpha in a band of a few pixels, wider where strands leave the object; never above `given`."""
-    width = 2 + factor
-    band = grown(contour_of(whole), width)
-    band &= ~(_ridges(whole & band, whole, width) | _ridges(band & ~whole, ~whole, width))
-    band |= (fuzz > 0.25) & ~whole & grown(whole, 24 * factor)
-    colours = (crop / np.float32(255)).astype(np.float32)
-    alpha = closed_form_alpha(colours, whole.astype(np.float32), band)
-    # Matting leaves a breath of alpha on both sides, a veil once composed.
-    alpha = ((alpha - 0.04) / 0.92).clip(0, 1)
-    return np.minimum(alpha, given).astype(np.float32)
-
-
-def _ridges(asked: Bool, region: Bool, width: float) -> Bool:
-    """The middle lines of what is thinner than the band, a bar or a gap: they stay known."""
-    depth = np.asarray(ndimage.distance_transform_edt(np.pad(region, 1, mode="edge"))[1:-1, 1:-1], np.float32)
-    highest = ndimage.maximum_filter(depth, size=3)
-    return asked & (depth >= highest) & (depth < width + 1)
-
-
-def _own_colours(picture: Pixels, alpha: Float, box: Box) -> Pixels:
-    greatest = np.iinfo(picture.dtype).max
-    colours = foreground_colours((picture[box] / np.float32(greatest)).astype(np.float32), alpha)
-    result = picture.copy()
-    grey = (alpha > 0) & (alpha < 1)
-    result[box][grey] = np.rint(colours[grey] * greatest).astype(picture.dtype)
-    return result
-
-
-def _eight_bits(picture: Pixels) -> npt.NDArray[np.uint8]:
-    if picture.dtype == np.uint8:
-        return np.ascontiguousarray(picture)
-    return np.asarray((picture >> 8).astype(np.uint8))
+    return smoothed(strange, np.ones(inside.shape, np.float32), 2.0)
