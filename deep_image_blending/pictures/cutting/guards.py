@@ -67,7 +67,7 @@ def guarded(picture: npt.NDArray[np.uint8], loose: Bool, found: Segmentation) ->
     rim = _rim(loose, removed)
     like = (evidence.distance < 1) & removed
     back, parts = _parts(loose, inside, rim & ~like, evidence.distance)
-    shut, holes_open, holes_shut = _holes(loose, removed & ~rim, like, found.evidence)
+    shut, holes_open, holes_shut = _holes(loose, inside, removed & ~rim, like, found.evidence)
     whole = inside | _joined(inside, back) | shut
     share = float((whole & ~inside).sum()) / max(int(inside.sum()), 1)
     return Guarded(whole, evidence, parts, holes_shut, holes_open, kept, dropped, share)
@@ -159,13 +159,18 @@ def _joined(inside: Bool, back: Bool) -> Bool:
     return back & keeps[numbers]
 
 
-def _holes(loose: Bool, enclosed: Bool, like: Bool, likelihood: Float) -> tuple[Bool, int, int]:
+def _holes(loose: Bool, inside: Bool, enclosed: Bool, like: Bool, likelihood: Float) -> tuple[Bool, int, int]:
     """The enclosed pieces that are to be closed again; how many stay open, and how many of some size do not."""
     numbers, count = pieces_of(enclosed)
     if not count:
         return np.zeros(loose.shape, np.bool_), 0, 0
     sizes = np.bincount(numbers.ravel(), minlength=count + 1)
-    alike = share_of_pieces(numbers, count, like)
+    # Pixels at the object have some of its colour, and in a gap they are many.
+    clear = np.where(grown(inside, 1.0), 0, numbers).astype(np.int32)
+    alike = share_of_pieces(clear, count, like)
+    alike = np.where(
+        np.bincount(clear.ravel(), minlength=count + 1) > 0, alike, share_of_pieces(numbers, count, like)
+    )
     speaks = share_of_pieces(numbers, count, likelihood)
     depth = np.asarray(ndimage.distance_transform_edt(loose), np.float32)
     nearest = ndimage.minimum(depth, numbers, np.arange(count + 1))

@@ -22,7 +22,6 @@ from deep_image_blending.pictures.cutting.grabcut import (
     MISSING,
     PERHAPS_OBJECT,
     colour_segmentation,
-    enlarged,
     has_opencv,
     reduced_picture,
     reduced_share,
@@ -64,8 +63,8 @@ _FAILED = 0.35
 class Tightened:
     """mask: (H, W) float32 in 0..1, never above the given one. foreground: (H, W, 3) of the picture's own type,
     with the object's colours for the mask's grey pixels; None where the mask has none of its own. way: what was
-    done, one of `off`, `hard`, `soft`. confidence: 0..1, None where nothing was measured. said: one line, which and
-    why. numbers: for run.json.
+    done, one of `off`, `hard`, `soft`. confidence: 0..1, None where nothing was measured. said: one line, which
+    and why. numbers: for run.json.
     """
 
     mask: Float
@@ -135,11 +134,12 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
     numbers["taken_off"] = round(taken, 4)
     result, foreground = loose_mask.astype(np.float32, copy=True), None
     way = "hard" if mode == "hard" else "soft"
+    alpha = soft_alpha(crop, given, inside, _fuzz(checked, inside), factor)
     if way == "hard":
-        result[box] = np.where(enlarged(inside, crop, factor), given, 0)
+        result[box] = np.where(alpha > 0.5 * given, given, 0)
     else:
-        result[box] = soft_alpha(crop, given, inside, _fuzz(checked, inside), factor)
-        foreground = own_colours(picture, result[box], box)
+        result[box] = alpha
+        foreground = own_colours(picture, alpha, box)
     said = _said(mode, way, taken, confidence, numbers)
     return Tightened(result, foreground, way, confidence, said, {"way": way, **numbers})
 
