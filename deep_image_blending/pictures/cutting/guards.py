@@ -24,7 +24,7 @@ from deep_image_blending.pictures.cutting.grabcut import (
 from deep_image_blending.pictures.cutting.regions import EIGHT, Bool, Float, grown, pieces_of, share_of_pieces
 
 # Background grows into the mask so many times from what is known by then.
-_ROUNDS = 3
+_ROUNDS = 4
 # The object's colours run into the background's over so many pixels; what lies there is no part of its own.
 _MIXED = 2.0
 # The least pixels of a part that hangs at the object, and the least share of a component of one that doesn't; so
@@ -167,10 +167,8 @@ def _holes(loose: Bool, inside: Bool, enclosed: Bool, like: Bool, likelihood: Fl
     sizes = np.bincount(numbers.ravel(), minlength=count + 1)
     # Pixels at the object have some of its colour, and in a gap they are many.
     clear = np.where(grown(inside, 1.0), 0, numbers).astype(np.int32)
-    alike = share_of_pieces(clear, count, like)
-    alike = np.where(
-        np.bincount(clear.ravel(), minlength=count + 1) > 0, alike, share_of_pieces(numbers, count, like)
-    )
+    has_clear = np.bincount(clear.ravel(), minlength=count + 1) > 0
+    alike = np.where(has_clear, share_of_pieces(clear, count, like), share_of_pieces(numbers, count, like))
     speaks = share_of_pieces(numbers, count, likelihood)
     depth = np.asarray(ndimage.distance_transform_edt(loose), np.float32)
     nearest = ndimage.minimum(depth, numbers, np.arange(count + 1))

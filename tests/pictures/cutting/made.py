@@ -26,7 +26,7 @@ def composed(truth: Float, fore: tuple[float, ...] = (0.8, 0.25, 0.2), grain: fl
     random = np.random.default_rng(3)
     height, width = truth.shape
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    back = np.broadcast_to(np.array([0.3, 0.45, 0.75]) + 0.2 * down, (height, width, 3)).astype(np.float32)
+    back = np.broadcast_to(np.array([0.3, 0.45, 0.75]) + 0.06 * down, (height, width, 3)).astype(np.float32)
     before = np.broadcast_to(np.array(fore), (height, width, 3)).astype(np.float32)
     before = before + random.normal(0, grain, (height, width, 1)).astype(np.float32)
     back = back + random.normal(0, 0.006, (height, width, 1)).astype(np.float32)

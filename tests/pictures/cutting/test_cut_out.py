@@ -21,9 +21,8 @@ def strokes(white: tuple[slice, slice] | None = None, black: tuple[slice, slice]
 
 
 MIDDLE, CORNER = (slice(45, 55), slice(50, 60)), (slice(2, 8), slice(2, 100))
-TRIMAP = np.where(
-    np.abs(np.hypot(*(np.mgrid[:100, :110] - np.array([50, 55])[:, None, None])) - 28) < 6, 0.5, MADE.truth
-)
+AWAY = np.hypot(*(np.mgrid[:100, :110] - np.array([50, 55])[:, None, None]))
+TRIMAP = np.where(np.abs(AWAY - 28) < 6, 0.5, MADE.truth)
 
 
 @pytest.mark.parametrize(
