@@ -12,6 +12,8 @@ Intersection over union is at alpha one half, higher is better; SAD (thousands o
 
 from __future__ import annotations
 
+import argparse
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,10 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import skimage
-from PIL import Image
+from PIL import Image, ImageDraw
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
 from scipy import ndimage
 from skimage.segmentation import chan_vese, random_walker
 
@@ -34,19 +39,6 @@ Shape = tuple[int, int]
 BUNDLED = Path(__file__).parents[2] / "deep_image_blending" / "data"
 LOOSENED = (5, 15, 30)
 SIZE = (360, 440)
-
-
-@dataclass(frozen=True)
-class Case:
-    """picture (H, W, 3) uint8; truth (H, W) float32 in 0..1; loose: how far the mask is drawn, in pixels."""
-
-    name: str
-    picture: Pixels
-    truth: Float
-    loose: int
-
-    def mask(self) -> Float:
-        return loosened(self.truth, self.loose)
 
 
 def loosened(truth: Float, radius: float) -> Float:
@@ -96,8 +88,6 @@ def plain(shape: Shape) -> Float:
 
 def _strokes(shape: Shape, lines: list[tuple[npt.NDArray[np.float64], float]]) -> Float:
     """Polylines (n, 2) of rows and columns, each of a width -> alpha, by distances at four times the size."""
-    from PIL import ImageDraw
-
     image = Image.new("L", (shape[1] * 4, shape[0] * 4))
     draw = ImageDraw.Draw(image)
     for points, width in lines:
@@ -279,3 +269,108 @@ METHODS: dict[str, Method] = {
     "random walker": _random_walker,
     "Chan-Vese": _chan_vese,
 }
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method's result on one case: intersection over union, SAD, gradient's error, processor seconds."""
+
+    case: str
+    loose: int
+    method: str
+    overlap: float
+    sad: float
+    gradient: float
+    seconds: float
+
+
+def measured() -> list[Row]:
+    rows = []
+    for name, picture, truth in track(cases(), "Cases"):
+        for loose in (0, *LOOSENED):
+            mask = loosened(truth, loose) if loose else (truth > 0.5).astype(np.float32)
+            for method, made in METHODS.items():
+                if not loose and method not in ("off", "auto"):
+                    continue
+                start = time.process_time()
+                alpha = made(picture, mask)
+                seconds = time.process_time() - start
+                values = iou(alpha, truth), sad(alpha, truth), gradient_error(alpha, truth)
+                rows.append(Row(name, loose, method, *values, seconds))
+    return rows
+
+
+def print_tables(rows: list[Row], console: Console) -> None:
+    table = Table("case", "loose", *METHODS, title="Intersection over union; SAD")
+    for case, loose in dict.fromkeys((row.case, row.loose) for row in rows):
+        own = {row.method: row for row in rows if (row.case, row.loose) == (case, loose)}
+        cells = [f"{own[m].overlap:.3f} {own[m].sad:6.2f}" if m in own else "" for m in METHODS]
+        table.add_row(case, str(loose), *cells)
+    console.print(table)
+    table = Table("loose", "measure", *METHODS, title="Means")
+    for loose in LOOSENED:
+        for measure in ("overlap", "sad", "gradient", "seconds"):
+            means = [
+                np.mean([getattr(row, measure) for row in rows if row.loose == loose and row.method == method])
+                for method in METHODS
+            ]
+            table.add_row(str(loose), measure, *(f"{mean:.3f}" for mean in means))
+    console.print(table)
+    worse = [row for row in rows if row.method == "auto" and _worse(row, rows)]
+    count = sum(row.method == "auto" for row in rows)
+    console.print(f"auto is worse than the mask as given in {len(worse)} of {count}")
+    for row in worse:
+        console.print(f"  {row.case}, loosened by {row.loose}")
+
+
+def _worse(row: Row, rows: list[Row]) -> bool:
+    """Whether it has less overlap, or more SAD, than the mask as given has."""
+    (off,) = [other for other in rows if (other.case, other.loose, other.method) == (row.case, row.loose, "off")]
+    return row.overlap < off.overlap - 1e-6 or row.sad > off.sad + 1e-6
+
+
+def sheet(found: list[tuple[Pixels, Float]]) -> Image.Image:
+    """A row a picture: the mask as given and `auto`, each on grey and on magenta."""
+    rows = []
+    for picture, mask in track(found, "Sheet"):
+        box = grabcut.surroundings(mask > 0.5)
+        tight = tighten(picture, mask, "auto")
+        colours = picture if tight.foreground is None else tight.foreground
+        cells = []
+        for pixels, alpha in ((picture, mask), (colours, tight.mask)):
+            for ground in ((128, 128, 128), (255, 0, 255)):
+                cover = alpha[box][..., None]
+                composed = cover * pixels[box] + (1 - cover) * np.array(ground)
+                cells.append(np.rint(composed).astype(np.uint8))
+        row = Image.fromarray(np.concatenate(cells, 1))
+        rows.append(row.resize((1600, round(row.height * 1600 / row.width)), Image.Resampling.LANCZOS))
+    made = Image.new("RGB", (1600, sum(row.height for row in rows)))
+    top = 0
+    for row in rows:
+        made.paste(row, (0, top))
+        top += row.height
+    return made
+
+
+def _given(folder: Path) -> tuple[Pixels, Float]:
+    source = next(path for path in (folder / "source.png", folder / "source.jpg") if path.exists())
+    mask = np.asarray(Image.open(folder / "mask.png").convert("L"), np.float32) / 255
+    return np.asarray(Image.open(source).convert("RGB")), mask
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=Path, help="folders with source.png and mask.png, for the sheet")
+    parser.add_argument("--sheet", type=Path, help="write off against auto here, and measure nothing")
+    given = parser.parse_args()
+    if given.sheet:
+        folders = sorted(path.parent for path in (given.cases or BUNDLED).glob("*/mask.png"))
+        found = [_given(folder) for folder in folders]
+        found += [(picture, loosened(truth, 15)) for _, picture, truth in cases()]
+        sheet(found).save(given.sheet)
+    else:
+        print_tables(measured(), Console(width=180))
+
+
+if __name__ == "__main__":
+    main()
