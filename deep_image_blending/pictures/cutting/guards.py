@@ -21,7 +21,15 @@ from deep_image_blending.pictures.cutting.grabcut import (
     colour_segmentation,
     surroundings,
 )
-from deep_image_blending.pictures.cutting.regions import EIGHT, Bool, Float, grown, pieces_of, share_of_pieces
+from deep_image_blending.pictures.cutting.regions import (
+    EIGHT,
+    Bool,
+    Float,
+    grown,
+    pieces_of,
+    share_of_pieces,
+    shrunk,
+)
 
 # Background grows into the mask so many times from what is known by then.
 _ROUNDS = 4
@@ -30,9 +38,10 @@ _MIXED = 2.0
 # The least pixels of a part that hangs at the object, and the least share of a component of one that doesn't; so
 # many of them are strikingly foreign, so many times what counts as a difference.
 _PART, _APART, _STRIKING, _FOREIGN = 6, 0.02, 4, 1.7
-# A hole has at least so many pixels, so much of it looks like background, and it is no further from the outside
-# than so many pixels or this share of the component's longer side.
+# A hole has at least so many pixels, so much of it looks like background, and it is no further from the outside than so many pixels or this share of the component's longer side.
 _HOLE, _HOLE_LIKE, _HOLE_AWAY, _HOLE_DEPTH = 20, 0.8, 30, 0.25
+# A gap narrower than twice this is no way in.
+_GAP = 2.5
 # GrabCut's own likelihood must agree about a hole.
 _HOLE_LIKELIHOOD = -1.0
 # A component of which GrabCut leaves less than this is lost; one that looks like background but for this is none.
@@ -123,10 +132,10 @@ def _grown_background(lab: Float, loose: Bool, removed: Bool) -> Evidence:
 
 
 def _rim(loose: Bool, removed: Bool) -> Bool:
-    """What was removed and hangs together with the outside by more than a gap of two pixels."""
-    open_ground = np.asarray(ndimage.binary_opening(np.pad(removed | ~loose, 2, mode="edge"), EIGHT))[2:-2, 2:-2]
-    reached = np.asarray(ndimage.binary_propagation(open_ground & ~loose, EIGHT, mask=open_ground | ~loose))
-    return removed & grown(reached, 1.5)
+    """What was removed and hangs together with the outside by more than a narrow gap."""
+    ground = shrunk(removed | ~loose, _GAP)
+    reached = np.asarray(ndimage.binary_propagation(ground & ~loose, EIGHT, mask=ground))
+    return removed & grown(reached, _GAP + 1)
 
 
 def _parts(loose: Bool, inside: Bool, foreign: Bool, distance: Float) -> tuple[Bool, int]:
@@ -178,7 +187,9 @@ def _holes(loose: Bool, inside: Bool, enclosed: Bool, like: Bool, likelihood: Fl
         reach[number] = max(_HOLE_AWAY, _HOLE_DEPTH * max(part.stop - part.start for part in box))
     allowed = np.zeros(count + 1)
     allowed[numbers[enclosed]] = reach[components[enclosed]]
-    opens = (alike >= _HOLE_LIKE) & (speaks < _HOLE_LIKELIHOOD) & (sizes >= _HOLE) & (nearest <= allowed)
+    corner = share_of_pieces(numbers, count, grown(loose & ~inside & ~enclosed, 1)) > 0
+    large = (sizes >= _HOLE) | corner
+    opens = (alike >= _HOLE_LIKE) & (speaks < _HOLE_LIKELIHOOD) & (nearest <= allowed) & large
     opens[0] = False
     shuts = ~opens
     shuts[0] = False
