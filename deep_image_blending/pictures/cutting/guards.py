@@ -38,7 +38,8 @@ _MIXED = 2.0
 # The least pixels of a part that hangs at the object, and the least share of a component of one that doesn't; so
 # many of them are strikingly foreign, so many times what counts as a difference.
 _PART, _APART, _STRIKING, _FOREIGN = 6, 0.02, 4, 1.7
-# A hole has at least so many pixels, so much of it looks like background, and it is no further from the outside than so many pixels or this share of the component's longer side.
+# A hole has at least so many pixels, so much of it looks like background, and it is no further from the outside
+# than so many pixels or this share of the component's longer side.
 _HOLE, _HOLE_LIKE, _HOLE_AWAY, _HOLE_DEPTH = 20, 0.8, 30, 0.25
 # A gap narrower than twice this is no way in.
 _GAP = 2.5
