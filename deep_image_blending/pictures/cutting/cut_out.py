@@ -1,0 +1,289 @@
+"""Cut an object out of a picture, from a box, strokes, a loose mask or a trimap: what `blend cut-out` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deep_image_blending.errors import InputError
+from deep_image_blending.pictures.cutting.band import eight_bits, own_colours, soft_alpha
+from deep_image_blending.pictures.cutting.evidence import background_evidence, contour_trust, lab_of
+from deep_image_blending.pictures.cutting.grabcut import (
+    BACKGROUND,
+    OBJECT,
+    PERHAPS_BACKGROUND,
+    PERHAPS_OBJECT,
+    Hints,
+    Segmentation,
+    colour_segmentation,
+    enlarged,
+    reduced_hints,
+    reduced_picture,
+    reduction,
+    surroundings,
+)
+from deep_image_blending.pictures.cutting.guards import guarded
+from deep_image_blending.pictures.cutting.matting import closed_form_alpha
+from deep_image_blending.pictures.cutting.regions import (
+    Bool,
+    Float,
+    box_of,
+    contour_of,
+    grown,
+    pieces_of,
+    share_of_pieces,
+)
+
+Pixels = npt.NDArray[Any]
+"""uint8 or uint16."""
+
+# Strokes and trimaps: white from here, black up to here, grey between.
+_WHITE, _BLACK = 0.75, 0.25
+# Below this trust a contour is worth a stroke; so long a piece of it, over the whole, is worth saying.
+_UNSURE, _WORTH_SAYING = 0.5, 0.03
+# Pieces smaller than this, over the largest, are crumbs.
+_CRUMB = 0.01
+_GREY, _MAGENTA = (128, 128, 128), (255, 0, 255)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the object is, in one way or several; a trimap stands alone.
+
+    box: top, left, bottom, right in pixels, the last two excluded. strokes (H, W) in 0..1: white object, black
+    background, grey unknown. loose (H, W) in 0..1: nothing outside it is the object. trimap (H, W) in 0..1: white
+    object, black background, grey unknown. names: the files' names by field, for messages.
+    """
+
+    box: tuple[int, int, int, int] | None = None
+    strokes: Float | None = None
+    loose: Float | None = None
+    trimap: Float | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def name(self, what: str) -> str:
+        """`strokes 's.png'`, or the word alone."""
+        words = {"loose": "mask"}.get(what, what)
+        return f"{words} {self.names[what]!r}" if what in self.names else words
+
+
+@dataclass(frozen=True)
+class CutOut:
+    """alpha: (H, W) float32 in 0..1. foreground: (H, W, 3) of the picture's type, with the object's own colours
+    where alpha is grey. confidence: 0..1, of the contour. unsure: (row, column) of the middle of each piece of it
+    that is worth a stroke. said: one line. numbers: for a record.
+    """
+
+    alpha: Float
+    foreground: Pixels
+    confidence: float
+    unsure: tuple[tuple[int, int], ...]
+    said: str
+    numbers: dict[str, float | int] = field(default_factory=dict)
+
+    def rgba(self) -> Pixels:
+        """(H, W, 4): the object with alpha, black where there is none of it."""
+        greatest = np.iinfo(self.foreground.dtype).max
+        colours = np.where((self.alpha > 0)[..., None], self.foreground, 0)
+        alpha = np.rint(self.alpha * greatest)
+        return np.concatenate([colours, alpha[..., None]], -1).astype(self.foreground.dtype)
+
+    def preview(self) -> npt.NDArray[np.uint8]:
+        """(H, 2W, 3) uint8: the object on grey, and on magenta."""
+        colours, alpha = eight_bits(self.foreground).astype(np.float32), self.alpha[..., None]
+        sides = [alpha * colours + (1 - alpha) * np.array(ground, np.float32) for ground in (_GREY, _MAGENTA)]
+        return np.rint(np.concatenate(sides, 1)).astype(np.uint8)
+
+
+def cut_out(picture: Pixels, start: Start, *, soft: bool = True) -> CutOut:
+    """Cut the object out: a hard contour, and with `soft` alpha in a band around it.
+
+    picture (H, W, 3) uint8 or uint16 in sRGB. Raises InputError, one line that says what to do, for a start that
+    says nothing, that does not fit the picture, or that contradicts itself, and where OpenCV is missing.
+    """
+    _check(picture.shape[:2], start)
+    if start.trimap is not None:
+        return _by_trimap(picture, start.trimap)
+    hints = hints_of(picture.shape[:2], start)
+    box = surroundings(hints != BACKGROUND)
+    crop = eight_bits(picture[box])
+    factor = reduction(crop)
+    small, given = reduced_picture(crop, factor), reduced_hints(hints[box], factor)
+    found = colour_segmentation(small, given)
+    if start.loose is not None:
+        checked = guarded(
+            small, given != BACKGROUND, Segmentation(found.inside & (given != BACKGROUND), found.evidence)
+        )
+        found = Segmentation(checked.inside, found.evidence)
+    inside = _without_crumbs(found.inside | (given == OBJECT), given)
+    confidence, unsure = _trust(small, inside)
+    whole = enlarged(inside, crop, factor)
+    whole = (whole | (hints[box] == OBJECT)) & (hints[box] != BACKGROUND)
+    bound = (hints[box] != BACKGROUND).astype(np.float32)
+    if start.loose is not None:
+        bound = np.minimum(bound, start.loose[box])
+    alpha = np.minimum(whole, bound).astype(np.float32)
+    if soft and whole.any():
+        alpha = soft_alpha(crop, bound, inside, np.zeros(inside.shape, np.float32), factor)
+        alpha[hints[box] == OBJECT] = bound[hints[box] == OBJECT]
+    result = np.zeros(picture.shape[:2], np.float32)
+    result[box] = alpha
+    places = tuple(
+        (round(row * factor) + box[0].start, round(column * factor) + box[1].start) for row, column in unsure
+    )
+    foreground = own_colours(picture, alpha, box) if soft else picture.copy()
+    return _told(CutOut(result, foreground, confidence, places, ""), start)
+
+
+def hints_of(shape: tuple[int, ...], start: Start) -> Hints:
+    """What is known of every pixel of a picture of that shape: (H, W), GrabCut's labels."""
+    bounded = start.box is not None or start.loose is not None
+    drawn = np.zeros(shape, np.float32) + 0.5 if start.strokes is None else start.strokes
+    inside = np.ones(shape, np.bool_)
+    if start.box is not None:
+        top, left, bottom, right = start.box
+        inside[:] = False
+        inside[top:bottom, left:right] = True
+    if start.loose is not None:
+        inside &= start.loose > 0.5
+    # Strokes for the object alone mark the little that it is; those for the background, the little that it isn't.
+    likely = PERHAPS_OBJECT if bounded or not (drawn >= _WHITE).any() else PERHAPS_BACKGROUND
+    hints = np.where(inside, likely, BACKGROUND).astype(np.uint8)
+    hints[drawn >= _WHITE] = OBJECT
+    hints[drawn <= _BLACK] = BACKGROUND
+    return hints
+
+
+def _check(shape: tuple[int, ...], start: Start) -> None:
+    """Raise InputError for what can't be a start."""
+    height, width = shape[:2]
+    for what in ("strokes", "loose", "trimap"):
+        plane = getattr(start, what)
+        if plane is not None and plane.shape != (height, width):
+            raise InputError(
+                f"{start.name(what)} is {plane.shape[1]}x{plane.shape[0]} but the picture is {width}x{height}: "
+                "give them the same size"
+            )
+    if start.trimap is not None:
+        if any(other is not None for other in (start.box, start.strokes, start.loose)):
+            raise InputError(f"{start.name('trimap')} says all there is to know: leave box, strokes and mask out")
+        _check_trimap(start.trimap, start)
+        return
+    if start.box is None and start.strokes is None and start.loose is None:
+        raise InputError("nothing says where the object is: give --box, --strokes, --mask-file or --trimap")
+    if start.box is not None:
+        _check_box(start.box, height, width)
+    if start.loose is not None and not (start.loose > 0.5).any():
+        raise InputError(f"{start.name('loose')} marks nothing: paint the object white")
+    if start.strokes is not None:
+        _check_strokes(start.strokes, start)
+
+
+def _check_box(box: tuple[int, int, int, int], height: int, width: int) -> None:
+    top, left, bottom, right = box
+    given = ",".join(str(number) for number in box)
+    if not (top < bottom and left < right):
+        raise InputError(f"box {given} is empty: give top,left,bottom,right with top < bottom and left < right")
+    if top < 0 or left < 0 or bottom > height or right > width:
+        raise InputError(
+            f"box {given} reaches outside the picture of {width}x{height}: stay within 0,0,{height},{width}"
+        )
+    if (top, left, bottom, right) == (0, 0, height, width):
+        raise InputError(f"box {given} is the whole picture and leaves no background: draw it around the object")
+
+
+def _check_strokes(strokes: Float, start: Start) -> None:
+    white, black = strokes >= _WHITE, strokes <= _BLACK
+    if not white.any() and not black.any():
+        raise InputError(f"{start.name('strokes')} marks nothing: paint the object white and the background black")
+    plain = Start(box=start.box, loose=start.loose)
+    allowed = hints_of(strokes.shape, plain) != BACKGROUND
+    if (white & ~allowed).any():
+        bound = "box" if start.box is not None else start.name("loose")
+        raise InputError(
+            f"{start.name('strokes')} contradicts the {bound}: white strokes lie outside it; widen the one "
+            "or shorten the other"
+        )
+    if not (allowed & ~black).any():
+        raise InputError(f"{start.name('strokes')} contradicts the rest: black covers all that may be the object")
+    if start.box is None and start.loose is None and not black.any() and white.all():
+        raise InputError(f"{start.name('strokes')} marks the whole picture as the object: leave the rest grey")
+
+
+def _check_trimap(trimap: Float, start: Start) -> None:
+    white, black = trimap >= 0.95, trimap <= 0.05
+    if (white | black).all():
+        raise InputError(
+            f"{start.name('trimap')} has no unknown pixels: paint grey where the edge is soft, or give it "
+            "by --mask-file"
+        )
+    for there, word, what in ((white, "white", "object"), (black, "black", "background")):
+        if not there.any():
+            raise InputError(f"{start.name('trimap')} has no {word}: paint some of what is surely {what} {word}")
+
+
+def _by_trimap(picture: Pixels, trimap: Float) -> CutOut:
+    unknown = (trimap > 0.05) & (trimap < 0.95)
+    known = (trimap >= 0.95).astype(np.float32)
+    around = grown(known > 0, 2) | unknown
+    box = box_of(around, 3)
+    crop = (picture[box] / np.float32(np.iinfo(picture.dtype).max)).astype(np.float32)
+    alpha = closed_form_alpha(crop, known[box], unknown[box])
+    result = np.zeros(trimap.shape, np.float32)
+    result[box] = alpha
+    decided = float((np.abs(alpha[unknown[box]] - 0.5) * 2).mean())
+    said = f"trimap: alpha of {int(unknown.sum())} unknown pixels"
+    numbers: dict[str, float | int] = {"unknown": int(unknown.sum()), "confidence": round(decided, 3)}
+    return CutOut(result, own_colours(picture, alpha, box), decided, (), said, numbers)
+
+
+def _without_crumbs(inside: Bool, hints: Hints) -> Bool:
+    """The pieces with a stroke of the object; without strokes, all but crumbs."""
+    numbers, count = pieces_of(inside)
+    if count < 2:
+        return inside
+    marked = share_of_pieces(numbers, count, hints == OBJECT) > 0
+    sizes = np.bincount(numbers.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    keeps = marked if (hints == PERHAPS_BACKGROUND).any() and marked.any() else sizes >= _CRUMB * sizes.max()
+    keeps = keeps | marked
+    keeps[0] = False
+    return np.asarray(keeps[numbers], np.bool_)
+
+
+def _trust(picture: npt.NDArray[np.uint8], inside: Bool) -> tuple[float, list[tuple[int, int]]]:
+    """How sure the contour is, and the middles of its unsure pieces, longest first, three at most."""
+    edge = contour_of(inside)
+    if not edge.any():
+        return 0.0, []
+    evidence = background_evidence(lab_of(picture), ~inside, inside & grown(edge, 3))
+    trust = contour_trust(evidence, inside)
+    numbers, count = pieces_of(grown(edge & (trust < _UNSURE), 1.5) & edge)
+    sizes = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
+    found = []
+    for number in np.argsort(-sizes, kind="stable")[:3]:
+        if sizes[number] < _WORTH_SAYING * edge.sum():
+            break
+        rows, columns = np.nonzero(numbers == number + 1)
+        found.append((int(np.median(rows)), int(np.median(columns))))
+    return float(trust[edge].mean()), found
+
+
+def _told(result: CutOut, start: Start) -> CutOut:
+    kinds = [what for what in ("box", "strokes", "loose") if getattr(start, what) is not None]
+    share = float((result.alpha > 0.5).mean())
+    words = " and ".join({"loose": "mask"}.get(kind, kind) for kind in kinds)
+    said = f"{words}: the object is {share:.1%} of the picture (confidence {result.confidence:.2f})"
+    if share == 0:
+        said = f"{words}: no object found; mark it with white strokes (--strokes)"
+    elif result.unsure:
+        where = "; ".join(f"row {row}, column {column}" for row, column in result.unsure)
+        said += f"; unsure near {where}: add strokes there (--strokes, white object, black background)"
+    elif start.box is not None and start.strokes is None:
+        said += "; where it took too much or too little, add strokes (--strokes, white object, black background)"
+    numbers: dict[str, float | int] = {"share": round(share, 4), "confidence": round(result.confidence, 3)}
+    return replace(result, said=said, numbers=numbers)
