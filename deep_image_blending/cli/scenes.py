@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from deep_image_blending.declaration import chosen
+from deep_image_blending.options.catalogue import catalogue
 from deep_image_blending.options.picture_files import PictureFiles
 from deep_image_blending.options.resolve import placed
 
@@ -13,9 +14,12 @@ if TYPE_CHECKING:
     from deep_image_blending.pictures.scene import Scene
 
 
-def placed_scene(given: Mapping[str, Any], demo: bool = True) -> Scene:
+def placed_scene(
+    given: Mapping[str, Any], demo: bool = True, say: Callable[[str], None] = lambda _: None
+) -> Scene:
     """The scene of what was given; without any picture, where `demo`, a bundled one's. Raises InputError."""
     from deep_image_blending.pictures import load_mask, load_picture
+    from deep_image_blending.pictures.cutting.matted import matted
     from deep_image_blending.pictures.demo import demo_unless_given, require_pictures
     from deep_image_blending.pictures.scene import compose_scene
 
@@ -28,4 +32,9 @@ def placed_scene(given: Mapping[str, Any], demo: bool = True) -> Scene:
     assert files.target_file is not None
     mask = None if files.mask_file is None else load_mask(files.mask_file, **limit)
     source, target = load_picture(files.source_file, **limit), load_picture(files.target_file, **limit)
+    mode = catalogue()["matte"].coerced(given.get("matte", "off"))
+    if mode != "off":
+        found = matted(source, mask, mode, placement.fit_mask)
+        source, mask = found.source, found.mask
+        say(found.said)
     return compose_scene(source, mask, target, placement)

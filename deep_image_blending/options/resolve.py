@@ -49,8 +49,9 @@ def resolve_options(
     changes: dict[str, Any] = {"placement": placed(given, options.placement)}
     if given.get("init") is not None and isinstance(given["init"], str | Path):
         changes["init"] = with_init(str(given["init"]))
-    if given.get("seed") is not None:
-        changes["seed"] = catalogue()["seed"].coerced(given["seed"])
+    for key in ("seed", "matte"):
+        if given.get(key) is not None:
+            changes[key] = catalogue()[key].coerced(given[key])
     options = dataclasses.replace(options, **changes)
     for index, one in enumerate(passes):
         own = options.of(one)

@@ -8,11 +8,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from deep_image_blending.declaration import check, option, options_of
 from deep_image_blending.errors import InputError, suggestion
-from deep_image_blending.options.groups import METHOD
+from deep_image_blending.options.groups import METHOD, PICTURES
 from deep_image_blending.options.machine import Precision
 from deep_image_blending.options.pass_options import PassName, PassOptions
 from deep_image_blending.pictures.placement import Placement
@@ -37,6 +37,12 @@ class Options:
         metavar="NAME|PATH",
         common=True,
         decides=False,
+    )
+    matte: Literal["off", "auto", "hard", "soft"] = option(
+        "off",
+        "Tighten a loosely drawn mask to the object: auto (where it is sure), hard, soft (with soft edges) or off.",
+        PICTURES,
+        common=True,
     )
     init: str = option(
         "poisson",

@@ -218,11 +218,10 @@ def averaged(image: Float, factor: int) -> Float:
     return np.asarray(cut.reshape(rows, factor, columns, factor, -1).mean((1, 3), dtype=np.float32))
 
 
-def compose_scene(source: Picture, mask: Float | None, target: Picture, placement: Placement) -> Scene:
-    """Rescale and place. mask (h, w) in 0..1 of the source's size; None takes the source's alpha channel.
+def mask_of(source: Picture, mask: Float | None, fit: bool = False) -> Float:
+    """The object in the source, (h, w) in 0..1 of its size: the mask, or where that is None its alpha channel.
 
-    A target's transparency is ignored, with a warning and among its notes. Raises InputError where the mask is
-    missing, empty, of another size, or off the canvas, and for an --ss or --ts over the picture's limit.
+    fit: rescale a mask of another size. Raises InputError where the mask is missing, empty or of another size.
     """
     if mask is None:
         if source.alpha is None:
@@ -232,7 +231,7 @@ def compose_scene(source: Picture, mask: Float | None, target: Picture, placemen
         mask = source.alpha
     height, width = source.pixels.shape[:2]
     if mask.shape != (height, width):
-        if not placement.fit_mask:
+        if not fit:
             raise InputError(
                 f"the mask is {mask.shape[1]}x{mask.shape[0]} but source '{source.path}' is {width}x{height}: "
                 "give them the same size, or pass --fit-mask to rescale the mask"
@@ -240,6 +239,16 @@ def compose_scene(source: Picture, mask: Float | None, target: Picture, placemen
         mask = resized_plane(mask, (height, width)).clip(0, 1)
     if not (mask > 0).any():
         raise InputError(f"the mask of '{source.path}' is empty: no pixel is above black; paint the object white")
+    return mask
+
+
+def compose_scene(source: Picture, mask: Float | None, target: Picture, placement: Placement) -> Scene:
+    """Rescale and place. mask (h, w) in 0..1 of the source's size; None takes the source's alpha channel.
+
+    A target's transparency is ignored, with a warning and among its notes. Raises InputError where the mask is
+    missing, empty, of another size, or off the canvas, and for an --ss or --ts over the picture's limit.
+    """
+    mask = mask_of(source, mask, placement.fit_mask)
     if target.alpha is not None and target.alpha.min() < 1:
         note = "its transparency was ignored: a target is opaque"
         warnings.warn(f"'{target.path}': {note}", stacklevel=2)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from deep_image_blending.errors import InputError
@@ -38,6 +39,21 @@ def write_picture(path: Path, pixels: Pixels, *, like: Picture | None = None) ->
     """
     check_writable(path)
     data = encode_picture(path, pixels, like=like)
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def write_png(path: Path, values: npt.NDArray[Any]) -> None:
+    """Write (H, W) grey, (H, W, 3) or (H, W, 4) with alpha, uint8 or uint16, as PNG, whole or not at all.
+
+    Raises InputError for another extension, and as `check_writable` does; OSError where the disk fails.
+    """
+    if path.suffix.lower() != ".png":
+        raise InputError(f"'{path}' is no PNG: what has alpha or grey alone is written as .png; change the name")
+    check_writable(path)
+    from imagecodecs import png_encode
+
+    data = png_encode(np.ascontiguousarray(values), level=6)
     with atomic_write(path) as file:
         file.write(data)
 

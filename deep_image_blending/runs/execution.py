@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -52,6 +53,7 @@ class Ready:
     decision: plan.Decision
     start: Float | None
     said: tuple[str, ...]
+    matte: Mapping[str, Any] | None = None
 
     @property
     def thrifty(self) -> bool:
@@ -104,7 +106,8 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
         said.append(message)
         hooks.say(message)
 
-    scene, options = scene_of(job.inputs, job.options, say)
+    placed = scene_of(job.inputs, job.options, say)
+    scene, options = placed.scene, placed.options
     start = job.start if job.start is not None else start_picture(options, scene.canvas)
     wanted = Wanted(job.named, job.machine.weights, hooks.download, planning)
     options, loaded = load_backbones(options, job.passes, wanted, say)
@@ -118,7 +121,7 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
     decision = plan.decide(scene, options, loaded, job.passes, wanted=job.machine.memory, limit=limit)
     if decision.said is not None:
         say(decision.said)
-    return Ready(job, scene, options, loaded, decision, start, tuple(said))
+    return Ready(job, scene, options, loaded, decision, start, tuple(said), placed.matte)
 
 
 def begin_run(run: RunDirectory, ready: Ready) -> None:
@@ -137,6 +140,7 @@ def begin_run(run: RunDirectory, ready: Ready) -> None:
             "canvas": [height, width],
         },
         options=options_to_dict(options),
+        matte=dict(ready.matte or {}),
         decisions=list(ready.said),
         versions=versions(),
         command=command_line(),

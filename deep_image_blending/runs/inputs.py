@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from deep_image_blending.files import sha256_of
 from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.options.run_options import STARTS, Options
 from deep_image_blending.pictures import Float, Picture, as_float, load_mask, load_picture, looks_inverted
+from deep_image_blending.pictures.cutting.matted import matted
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.runs.directory import RunDirectory
@@ -82,15 +83,29 @@ def inputs_of(run: RunDirectory, max_pixels: int | None = None) -> Inputs:
     return read_inputs(source, paths["mask"], target, max_pixels, run.manifest.get("scene", "placed"))
 
 
-def scene_of(inputs: Inputs, options: Options, say: Say) -> tuple[Scene, Options]:
-    """Place the object, say what looks odd; with the options that the scene decides."""
+@dataclass(frozen=True)
+class Placed:
+    """A scene, the options that it decides, and, where the mask was tightened or tried to be, the record of that."""
+
+    scene: Scene
+    options: Options
+    matte: Mapping[str, Any] | None = None
+
+
+def scene_of(inputs: Inputs, options: Options, say: Say) -> Placed:
+    """Place the object, and say what looks odd."""
     if inputs.kind == "first pass":
         return _first_pass_scene(inputs, options, say)
-    scene = compose_scene(inputs.source, inputs.mask, inputs.target, options.placement)
+    source, mask, record = inputs.source, inputs.mask, None
+    if options.matte != "off":
+        found = matted(source, mask, options.matte, options.placement.fit_mask)
+        source, mask, record = found.source, found.mask, found.record
+        say(found.said)
+    scene = compose_scene(source, mask, inputs.target, options.placement)
     kind_of(options.first.objective).require(scene)
     if looks_inverted(scene.mask):
         say("the mask is white at its border and darker inside: if the object is painted black, invert the mask")
-    return scene, options
+    return Placed(scene, options, record)
 
 
 def start_picture(options: Options, canvas: tuple[int, int]) -> Float | None:
@@ -107,7 +122,7 @@ def start_picture(options: Options, canvas: tuple[int, int]) -> Float | None:
     return picture
 
 
-def _first_pass_scene(inputs: Inputs, options: Options, say: Say) -> tuple[Scene, Options]:
+def _first_pass_scene(inputs: Inputs, options: Options, say: Say) -> Placed:
     """A canvas-sized first-pass picture as the object, inside the mask or, where there is none, everywhere.
 
     The mask is of the canvas's size, or placed on it as a source's would be.
@@ -122,7 +137,7 @@ def _first_pass_scene(inputs: Inputs, options: Options, say: Say) -> tuple[Scene
         )
     if mask is None:
         say("no mask: the second pass works on the whole canvas")
-        return scene, options.with_pass("second_pass", dataclasses.replace(options.second, canvas=True))
+        return Placed(scene, options.with_pass("second_pass", dataclasses.replace(options.second, canvas=True)))
     if mask.shape != (height, width):
         blank = dataclasses.replace(first, pixels=np.zeros((*mask.shape, 3), np.uint8), alpha=None)
         placed = compose_scene(blank, mask, target, placement)
@@ -131,4 +146,4 @@ def _first_pass_scene(inputs: Inputs, options: Options, say: Say) -> tuple[Scene
         mask[top : top + part.shape[0], left : left + part.shape[1]] = part
     if not (mask > 0).any():
         raise InputError("the mask is empty: no pixel is above black; paint the object white")
-    return dataclasses.replace(scene, mask=mask), options
+    return Placed(dataclasses.replace(scene, mask=mask), options)

@@ -194,7 +194,7 @@ def again_job(path: Path, given: Given) -> Job:
     checked_names(given)
     unused = (
         "source_file", "mask_file", "target_file", "demo", "first_pass_file", "output_dir", "force", "max_pixels",
-        "init", "seed", "ss", "ts", "x", "y", "grow", "feather", "fit_mask",
+        "init", "seed", "matte", "ss", "ts", "x", "y", "grow", "feather", "fit_mask",
     )  # fmt: skip
     refuse_unused(given, unused, f"the second pass of run '{path}'")
     run = RunDirectory.open(path, write=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 from deep_image_blending.options.stored import FORMAT, options_from, upgraded
 
-_TABLES = ("inputs", "placement", "options", "versions", "device", "backbone", "passes", "metrics")
+_TABLES = ("inputs", "placement", "matte", "options", "versions", "device", "backbone", "passes", "metrics")
 _LISTS = ("decisions", "command", "wrote")
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from deep_image_blending.cli.console import console_for
+from deep_image_blending.cli.console import console_for, sayer
 from deep_image_blending.cli.declared import Command, command
 from deep_image_blending.options.catalogue import names_of
 from deep_image_blending.options.groups import OUTPUT
@@ -20,7 +20,7 @@ from deep_image_blending.pictures.placement import Placement
 
 @command(
     "preview",
-    takes=(*(name for name in names_of(PictureFiles, Placement) if name != "first_pass_file"), "quiet"),
+    takes=(*(name for name in names_of(PictureFiles, Placement) if name != "first_pass_file"), "matte", "quiet"),
     panel="Look",
 )
 @dataclass
@@ -53,8 +53,9 @@ class Preview(Command):
         given = self.given()
         quiet = bool(given.get("quiet"))
         check_writable(self.output_file)
-        scene = placed_scene(given)
         console = console_for(quiet)
+        # As `blend run` does it, unless told otherwise.
+        scene = placed_scene({"matte": "auto", **given}, say=sayer(console))
         sheet = preview(scene)
         if not quiet:
             show_picture(sheet, sys.stderr, os.environ, console.width, asked=self.show)

@@ -24,7 +24,7 @@ Hints = npt.NDArray[np.uint8]
 BACKGROUND, OBJECT, PERHAPS_BACKGROUND, PERHAPS_OBJECT = 0, 1, 2, 3
 LONGEST = 800
 """The longer side, in pixels, at which an object's surroundings are cut out."""
-MISSING = "cutting out needs OpenCV: pip install 'deep-image-blending[cut-out]'"
+MISSING = "cutting out needs OpenCV: pip install opencv-python-headless"
 
 _ROUNDS = 5
 _SEED = 20_040_801
