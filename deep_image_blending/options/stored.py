@@ -45,7 +45,7 @@ def options_from(stored: Mapping[str, Any], where: str) -> Options:
     for name in ("first", "second"):
         part = _known(_table(values.get(name, {}), name, where), PassOptions, where)
         weights = _table(part.get("weights", {}), "weights", where)
-        values[name] = _made(PassOptions, {**part, "weights": Weights(weights)}, where)
+        values[name] = _made(PassOptions, {**part, "weights": _weights(weights, where)}, where)
     placement = _known(_table(values.get("placement", {}), "placement", where), Placement, where)
     values["placement"] = _made(Placement, placement, where)
     made: Options = _made(Options, values, where)
@@ -82,6 +82,13 @@ def _made(owner: Any, values: Mapping[str, Any], where: str) -> Any:
         raise InputError(f"{where}: {error}") from error
     except TypeError as error:
         raise InputError(f"{where} is not complete ({error})") from error
+
+
+def _weights(values: Mapping[str, Any], where: str) -> Weights:
+    try:
+        return Weights(values)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _known(values: Mapping[str, Any], owner: Any, where: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from deep_image_blending.pictures import as_bytes, as_float, write_picture
-from deep_image_blending.views import video
+from deep_image_blending.views.video import film
 from deep_image_blending.views.contact_sheet import contact_sheet
 
 LEVELS = np.arange(65536, dtype=np.uint16)
@@ -30,6 +30,6 @@ def test_every_view_shows_sixteen_bits_alike(tmp_path: Path) -> None:
     # 200 a level of eight bits and more than half of one: cut off it would be 200, to the nearest 201.
     deep = np.full((40, 40, 3), 200 * 257 + 200, np.uint16)
     write_picture(tmp_path / "a.png", deep)
-    assert (video._read(tmp_path / "a.png") == 201).all()
+    assert (film._read(tmp_path / "a.png") == 201).all()
     sheet = contact_sheet([("", deep)], cell=40)
     assert (sheet == 201).all(2).sum() == 1600
