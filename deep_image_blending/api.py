@@ -6,6 +6,7 @@ line refuses is refused here, in the same words but for the flags' dashes.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -189,10 +190,10 @@ def _job(
         given["init"] = None
     job = new_job(given, passes, pictures.read("placed", given))
     if image and not isinstance(start, str | PathLike):
-        import dataclasses
-
         assert start is not None
-        return dataclasses.replace(job, start=_started(start))
+        # The file that a run could be resumed from is not there: run.json says so by a name that is no path.
+        options = dataclasses.replace(job.options, init="an image in memory")
+        return dataclasses.replace(job, options=options, start=_started(start))
     return job
 
 

@@ -108,7 +108,7 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
 
     placed = scene_of(job.inputs, job.options, say)
     scene, options = placed.scene, placed.options
-    start = job.start if job.start is not None else start_picture(options, scene.canvas)
+    start = start_picture(options, scene.canvas, job.start)
     wanted = Wanted(job.named, job.machine.weights, hooks.download, planning)
     options, loaded = load_backbones(options, job.passes, wanted, say)
     for name, source in {one.network.name: one.source for one in loaded.values()}.items():

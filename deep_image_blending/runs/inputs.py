@@ -108,15 +108,18 @@ def scene_of(inputs: Inputs, options: Options, say: Say) -> Placed:
     return Placed(scene, options, record)
 
 
-def start_picture(options: Options, canvas: tuple[int, int]) -> Float | None:
-    """The image (H, W, 3) that the first pass starts from, where it does. Raises InputError for another size."""
-    if options.init in STARTS:
+def start_picture(options: Options, canvas: tuple[int, int], given: Float | None = None) -> Float | None:
+    """The image (H, W, 3) that the first pass starts from, where it does. Raises InputError for another size.
+
+    given: an image in memory, in place of the file that the options name.
+    """
+    if given is None and options.init in STARTS:
         return None
-    path = Path(options.init)
-    picture = as_float(load_picture(path).pixels)
+    picture = as_float(load_picture(Path(options.init)).pixels) if given is None else given
     if picture.shape[:2] != canvas:
+        name = "" if given is not None else f"'{options.init}' "
         raise InputError(
-            f"--init '{path}' is {picture.shape[1]}x{picture.shape[0]} but the canvas is {canvas[1]}x{canvas[0]}: "
+            f"--init {name}is {picture.shape[1]}x{picture.shape[0]} but the canvas is {canvas[1]}x{canvas[0]}: "
             "give an image of the canvas's size"
         )
     return picture
