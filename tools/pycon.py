@@ -18,13 +18,8 @@ class Examples(griffe.Extension):  # type: ignore[misc, unused-ignore]
 def fenced(text: str) -> str:
     """The text with its examples fenced.
 
-    >>> print(fenced("Adds.\\n\\n>>> 1 + 1\\n2"))
-    Adds.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
+    >>> fenced("Adds.\\n\\n>>> 1 + 1\\n2").splitlines()
+    ['Adds.', '', '```pycon', '>>> 1 + 1', '2', '```']
     """
     blocks = text.split("\n\n")
     return "\n\n".join(

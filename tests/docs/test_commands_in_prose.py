@@ -10,6 +10,7 @@ import pytest
 import typer.main
 
 from deep_image_blending.cli.app import app_of
+from tests.conftest import written_case
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -20,7 +21,7 @@ FLAGS = {
     for name, command in COMMANDS.items()
 }
 OTHERS = {
-    *("--index-url", "--strict", "--all-extras", "--with", "--site-dir", "--show", "--help", "--quiet"),
+    *("--extra-index-url", "--strict", "--all-extras", "--with", "--site-dir", "--show", "--help", "--quiet"),
     # Of the benchmarks, and of what the architecture's examples declare.
     *("--sizes", "--patience", "--direct-up-to", "--large", "--scale", "--published-steps", "--sheet"),
     *("--brightness-weight",),
@@ -58,6 +59,19 @@ def test_a_pages_python_can_be_read(page: Path) -> None:
         r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     ):
         compile(example, str(page), "exec")
+
+
+def test_the_guides_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = written_case(tmp_path, 24, 28)
+    for path, name in ((case.source, "cat.png"), (case.mask, "cat_mask.png"), (case.target, "sofa.jpg")):
+        path.rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "guides" / "python.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for example in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        exec(compile(example, "python.md", "exec"), names)
+    assert (tmp_path / "blended.png").is_file()
+    assert (tmp_path / "results" / "cat" / "second_pass.png").is_file()
 
 
 def test_the_readme_is_short() -> None:
