@@ -88,7 +88,11 @@ class Option:
         return value
 
     def coerced(self, value: Any) -> Any:
-        """A value as the option holds it, from text or from Python. Raises InputError."""
+        """A value as the option holds it, from text or from Python. Raises InputError.
+
+        >>> Option("grain", "number", 0.0, "Grain.", "Losses", low=0, high=2).coerced("0.5")
+        0.5
+        """
         if value is None:
             return None
         convert: dict[Kind, Callable[[Any], Any]] = {
@@ -104,7 +108,11 @@ class Option:
 
     def for_passes(self, value: Any, count: int) -> list[Any]:
         """The value of each of `count` passes; None: not given. A pair is `a,b` in text, a tuple or list in
-        Python."""
+        Python.
+
+        >>> Option("num_steps", "whole number", 60, "Evaluations.", "Method", pair=True).for_passes("40,20", 2)
+        [40, 20]
+        """
         if value is None:
             return [None] * count
         if not self.pair:
@@ -189,7 +197,12 @@ def check(owner: Any) -> None:
 
 
 def chosen(owner: type[T], given: Mapping[str, Any]) -> T:
-    """A dataclass of what was given, by its options' names; the others keep their defaults."""
+    """A dataclass of what was given, by its options' names; the others keep their defaults.
+
+    >>> from deep_image_blending.pictures.placement import Placement
+    >>> chosen(Placement, {"x": "24", "grow": 2, "quiet": True}).x
+    24.0
+    """
     known = options_of(owner)
     values = {name: known[name].coerced(value) for name, value in given.items() if name in known}
     return owner(**{name: value for name, value in values.items() if value is not None})

@@ -41,7 +41,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def suggestion(given: str, choices: Collection[str]) -> str:
-    """`did you mean 'natural'?`, or, where nothing is near, what there is to choose from."""
+    """`did you mean 'natural'?`, or, where nothing is near, what there is to choose from.
+
+    >>> suggestion("natral", ("natural", "painterly"))
+    "did you mean 'natural'?"
+    >>> suggestion("sepia", ("natural", "painterly"))
+    'choose one of natural, painterly'
+    """
     close = difflib.get_close_matches(given.lower(), choices, n=1)
     return f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(choices)}"
 

@@ -73,7 +73,7 @@ def main() -> None:
     given = parser.parse_args()
     more: dict[str, object] = {"backbone": given.backbone}
     if given.weights is not None:
-        more["weights_file"] = given.weights
+        more["weights"] = given.weights
     cases = {demo.name: demo for demo in demos()}
     rows = [painted(cases[name], more) for name in PAINTINGS]
     sheet([rows[0][2:4] + rows[0][5:]], HERE / "first_demo.jpg")

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def content_loss(features: Tensor, reference: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean squared difference of features (Gatys et al., 2016), or weighted and over the reference's energy."""
+    """Mean squared difference of features (Gatys et al., 2016), or weighted and over the reference's energy.
+
+    >>> import torch
+    >>> float(content_loss(torch.full((1, 2, 1, 1), 3.0), torch.ones(1, 2, 1, 1)))
+    4.0
+    """
     difference = (features - reference).square()
     if weights is None:
         return difference.mean()

@@ -52,7 +52,11 @@ class Loss:
 
 @functools.cache
 def declared() -> Mapping[str, Loss]:
-    """Every loss by its name, in the order of the columns."""
+    """Every loss by its name, in the order of the columns.
+
+    >>> list(declared())[:3], declared()["gradient"].option.flag
+    (['gradient', 'style', 'content'], '--grad-weight')
+    """
     from deep_image_blending import losses
 
     found = []

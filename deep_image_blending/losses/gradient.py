@@ -16,6 +16,11 @@ def laplacian(image: Tensor, border: Literal["zero", "replicate"] = "zero") -> T
 
     border: what lies outside. `zero` as in the published program; with `replicate` a missing neighbour counts
     as equal, so that the border of the canvas adds no edge (the natural boundary condition).
+
+    >>> import torch
+    >>> point = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    >>> laplacian(point[None, None])[0, 0].tolist()
+    [[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]]
     """
     from torch.nn import functional as F
 
@@ -42,6 +47,10 @@ def gradient_loss(blend_laplacian: Tensor, guidance: Tensor, energy: Tensor | fl
     """Squared difference between the blend's Laplacian and the guidance field `∇²S·M + ∇²T·(1-M)`.
 
     The mean over all elements (Zhang et al., 2020), or the sum over `energy`, the guidance's own energy.
+
+    >>> import torch
+    >>> float(gradient_loss(torch.ones(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)))
+    1.0
     """
     difference = (blend_laplacian - guidance).square()
     return difference.mean() if energy is None else difference.sum() / energy

@@ -17,6 +17,11 @@ def match_histogram(features: Tensor, sorted_target: Tensor) -> Tensor:
 
     sorted_target: (K, C), each channel in ascending order. Ranks map to quantiles, linearly interpolated; order
     is kept. All channels at once (Wilmot et al., 2017, do it with cumulative histograms).
+
+    >>> import torch
+    >>> features, target = torch.tensor([[3.0], [1.0], [2.0]]), torch.tensor([[10.0], [20.0], [30.0]])
+    >>> match_histogram(features, target).flatten().tolist()
+    [30.0, 10.0, 20.0]
     """
     import torch
 

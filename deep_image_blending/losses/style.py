@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """`F Fᵀ / (C·H·W)`, (C, C) (Gatys et al., 2016)."""
+    """`F Fᵀ / (C·H·W)`, (C, C) (Gatys et al., 2016).
+
+    >>> import torch
+    >>> gram_matrix(torch.tensor([1.0, 2.0]).view(1, 2, 1, 1)).tolist()
+    [[0.5, 1.0], [1.0, 2.0]]
+    """
     flat = positions(features)
     return flat.T @ flat / flat.numel()
 
@@ -71,7 +76,13 @@ def style_statistics(moment: Tensor, statistics: Statistics = "gram") -> Tensor:
 
 
 def style_distance(style: Tensor, target: Tensor) -> Tensor:
-    """`‖G - G_T‖² / ‖G_T‖²`: 0 where alike, 1 for a blend without any texture."""
+    """`‖G - G_T‖² / ‖G_T‖²`: 0 where alike, 1 for a blend without any texture.
+
+    >>> import torch
+    >>> target = torch.eye(2)
+    >>> float(style_distance(target, target)), float(style_distance(0 * target, target))
+    (0.0, 1.0)
+    """
     return (style - target).square().sum() / target.square().sum()
 
 

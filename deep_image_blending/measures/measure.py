@@ -75,5 +75,9 @@ def mean(values: Array) -> float:
 
 
 def ratio(value: float, base: float) -> float:
-    """value / base, and 1 where both are 0: flat stays flat."""
+    """value / base, and 1 where both are 0: flat stays flat.
+
+    >>> ratio(0.0, 0.0)
+    1.0
+    """
     return (value + 1e-9) / (base + 1e-9)

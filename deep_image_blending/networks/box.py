@@ -6,7 +6,11 @@ from typing import NamedTuple
 
 
 class Box(NamedTuple):
-    """A rectangle of rows `top <= i < bottom` and columns `left <= j < right`."""
+    """A rectangle of rows `top <= i < bottom` and columns `left <= j < right`.
+
+    >>> Box(0, 0, 2, 3).area, Box(0, 0, 2, 3).intersects(Box(2, 0, 4, 3))
+    (6, False)
+    """
 
     top: int
     left: int
@@ -46,5 +50,9 @@ def whole(size: tuple[int, int]) -> Box:
 
 
 def union(a: Box, b: Box) -> Box:
-    """The smallest box that holds both."""
+    """The smallest box that holds both.
+
+    >>> union(Box(0, 0, 2, 2), Box(1, 4, 3, 5))
+    Box(top=0, left=0, bottom=3, right=5)
+    """
     return Box(min(a.top, b.top), min(a.left, b.left), max(a.bottom, b.bottom), max(a.right, b.right))

@@ -22,6 +22,9 @@ class Weights(Mapping[str, float]):
     """The weight of each loss by its name; 0, which leaves it out, for those that are not named.
 
     Raises InputError for a loss that is none, and for a weight that is negative or not finite.
+
+    >>> Weights(style=0.5)["style"], Weights(style=0.5)["content"]
+    (0.5, 0.0)
     """
 
     def __init__(self, given: Mapping[str, float] | None = None, **more: float) -> None:

@@ -29,6 +29,9 @@ def preset(name: str) -> Options:
     """The options of a preset by its name, or by the path of a TOML file.
 
     Raises InputError, with the nearest name, for a name that is none, and for a file with a wrong key or value.
+
+    >>> preset("natural").second.weights["content"]
+    4.0
     """
     if name.endswith(".toml"):
         path = Path(name)

@@ -34,6 +34,10 @@ def resolve_options(
     """The preset's options (or a stored run's, `base`), with what was given.
 
     Raises InputError for a value that is out of range or means nothing to these passes. The device is still open.
+
+    >>> options = resolve_options({"style_weight": "0.1,2"}, ("first_pass", "second_pass"))
+    >>> options.first.weights["style"], options.second.weights["style"]
+    (0.1, 2.0)
     """
     name = given.get("preset")
     options = preset(str(name) if name is not None else "natural") if base is None else base

@@ -45,7 +45,11 @@ def first_start(window: Window, options: Options, init_picture: Float | None, pr
 
 
 def membrane_for(agreement: float) -> Literal["full", "edges"]:
-    """`full` where source and target show the same scene around the object, so that its offset is the light's."""
+    """`full` where source and target show the same scene around the object, so that its offset is the light's.
+
+    >>> membrane_for(0.9), membrane_for(0.2)
+    ('full', 'edges')
+    """
     return "full" if agreement >= SAME_SCENE else "edges"
 
 

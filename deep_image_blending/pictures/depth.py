@@ -21,7 +21,11 @@ def as_float(pixels: npt.NDArray[Any]) -> Float:
 
 
 def as_bytes(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Pixels of either depth as uint8, to the nearest level: 0 is 0 and 65535 is 255."""
+    """Pixels of either depth as uint8, to the nearest level: 0 is 0 and 65535 is 255.
+
+    >>> as_bytes(np.array([0, 257, 65535], np.uint16)).tolist()
+    [0, 1, 255]
+    """
     if pixels.dtype == np.uint16:
         return np.asarray((pixels.astype(np.uint32) + 128) // 257, np.uint8)
     return np.asarray(pixels, np.uint8)

@@ -17,7 +17,11 @@ def looks_inverted(mask: Float) -> bool:
 
 
 def with_edge(mask: Float, grow: int, feather: float) -> Float:
-    """The mask (h, w) grown by a disc of radius `grow` (shrunk where that is negative), then faded inwards."""
+    """The mask (h, w) grown by a disc of radius `grow` (shrunk where that is negative), then faded inwards.
+
+    >>> with_edge(np.array([[0, 1, 1, 1, 0]], np.float32), -1, 0).tolist()
+    [[0.0, 0.0, 1.0, 0.0, 0.0]]
+    """
     if grow > 0:
         mask = grown(mask, grow)
     elif grow < 0:
@@ -33,6 +37,9 @@ def grown(plane: Float, radius: int) -> Float:
     """The greatest value (h, w) within `radius` of each pixel: grey dilation by a disc. Of `-plane`, erosion.
 
     Of two values it is a distance to the greater one. Of more, a disc is its rows, each a maximum along a line.
+
+    >>> grown(np.array([[0, 0, 1, 0, 0]], np.float32), 1).tolist()
+    [[0.0, 1.0, 1.0, 1.0, 0.0]]
     """
     high, low = plane.max(), plane.min()
     if high == low:

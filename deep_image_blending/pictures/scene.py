@@ -210,7 +210,11 @@ class Scene:
 
 
 def averaged(image: Float, factor: int) -> Float:
-    """Means of `factor`×`factor` blocks of (H, W, C); a partial last row or column of them is cut off."""
+    """Means of `factor`×`factor` blocks of (H, W, C); a partial last row or column of them is cut off.
+
+    >>> averaged(np.float32([[[0], [2]], [[4], [6]]]), 2).tolist()
+    [[[3.0]]]
+    """
     if factor == 1:
         return image
     rows, columns = image.shape[0] // factor, image.shape[1] // factor

@@ -22,7 +22,11 @@ def columns() -> tuple[str, ...]:
 
 
 def as_csv(rows: Sequence[Mapping[str, float]]) -> bytes:
-    """The table; a loss that the pass does not have is empty. Rows of another version keep their columns."""
+    """The table; a loss that the pass does not have is empty. Rows of another version keep their columns.
+
+    >>> as_csv([{"evaluation": 1, "seconds": 0.5, "total": 2.0, "style": 2.0}]).decode().splitlines()[1][:16]
+    '1,0.500000,2.0,,'
+    """
     text = io.StringIO(newline="")
     header = dict.fromkeys((*columns(), *(key for row in rows for key in row)))
     writer = csv.DictWriter(text, header, restval="", lineterminator="\n")

@@ -130,7 +130,11 @@ def minimise(
 
 
 def settled(recent: Sequence[float], tolerance: float) -> bool:
-    """Whether the lowest loss fell by less than `tolerance`, relatively, over the last evaluations."""
+    """Whether the lowest loss fell by less than `tolerance`, relatively, over the last evaluations.
+
+    >>> settled([1.0] * 20, 1e-3), settled([1.0 / n for n in range(1, 20)], 1e-3)
+    (True, False)
+    """
     if tolerance <= 0 or len(recent) <= SETTLED_OVER:
         return False
     return recent[0] - recent[-1] <= tolerance * abs(recent[0])

@@ -27,7 +27,11 @@ _STARTING = 20_000
 
 
 def guidance_laplacian(source: Field) -> Double:
-    """The 4-neighbour Laplacian (centre positive) of (H, W, C), missing neighbours left out."""
+    """The 4-neighbour Laplacian (centre positive) of (H, W, C), missing neighbours left out.
+
+    >>> guidance_laplacian(np.float32([[[0], [1], [3]]]))[..., 0].tolist()
+    [[-1.0, -1.0, 2.0]]
+    """
     image = source.astype(np.float64)
     result = np.zeros_like(image)
     for axis in (0, 1):
@@ -79,6 +83,11 @@ def solve_poisson(
 
     Where the region covers the whole canvas the solution is unique up to a constant: it gets the mean of
     `initial`, by default the target's. Part of the Laplacian that no image has, its mean, is left out.
+
+    >>> ramp = np.arange(5.0).reshape(1, 5, 1)
+    >>> inside = np.array([[False, True, True, True, False]])
+    >>> solve_poisson(ramp * ~inside[..., None], 0 * ramp, inside)[0, :, 0].round(3).tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0]
     """
     result = np.array(target, np.float64)
     if not region.any():

@@ -58,7 +58,11 @@ def require_backbone(name: str) -> Declaration:
 
 
 def default_taps(name: str) -> tuple[tuple[str, ...], str]:
-    """The style layers and the content layer of a backbone when none are asked for."""
+    """The style layers and the content layer of a backbone when none are asked for.
+
+    >>> default_taps("vgg19")
+    (('relu1_2', 'relu2_2', 'relu3_3'), 'relu2_2')
+    """
     declared = require_backbone(name)
     return declared.style, declared.content
 
