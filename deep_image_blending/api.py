@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from deep_image_blending.errors import BlendError
+from deep_image_blending.errors import BlendError, InputError
 from deep_image_blending.networks.download import fetch
 from deep_image_blending.options.pass_options import PASSES, PassName
 from deep_image_blending.options.resolve import placed
@@ -185,15 +185,20 @@ def _job(
     start = given.get("init")
     image = start is not None and not (isinstance(start, str) and start in STARTS)
     if given.get("resume"):
-        return resumed_job(Path(given["output_dir"]), given, passes)
+        if given.get("output_dir") is None:
+            raise InputError("--resume needs --output-dir, the run to continue")
+        job = resumed_job(Path(given["output_dir"]), given, passes)
+        if not job.passes:
+            raise InputError(f"run '{job.folder}' is finished: there is nothing to resume")
+        return job
     if image and not isinstance(start, str | PathLike):
         given["init"] = None
     job = new_job(given, passes, pictures.read("placed", given))
     if image and not isinstance(start, str | PathLike):
         assert start is not None
         # The file that a run could be resumed from is not there: run.json says so by a name that is no path.
-        options = dataclasses.replace(job.options, init="an image in memory")
-        return dataclasses.replace(job, options=options, start=_started(start))
+        named = dataclasses.replace(job.options, init="an image in memory")
+        return dataclasses.replace(job, options=named, start=_started(start))
     return job
 
 

@@ -82,7 +82,8 @@ class Option:
                 raise InputError(f"{self.flag} {value!r} is not a {self.kind}")
             if not math.isfinite(value) or not self._within(value):
                 allowed = self.range or "a finite number"
-                raise InputError(f"{self.flag} {_shown(value)} is out of range; give {allowed}")
+                shown = f"{value:g}" if isinstance(value, float) else value
+                raise InputError(f"{self.flag} {shown} is out of range; give {allowed}")
         elif self.choices and value not in self.choices:
             raise InputError(f"{self.flag} {value!r} is not there; {suggestion(str(value), self.choices)}")
         return value

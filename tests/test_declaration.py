@@ -58,7 +58,7 @@ def test_text_and_python_values_become_the_declared_type() -> None:
         ({"count": "4.5"}, "--count '4.5' is not a whole number"),
         ({"count": math.nan}, "--count nan is not a whole number"),
         ({"count": True}, "--count True is not a number"),
-        ({"share": 0}, "--share 0.0 is out of range; give above 0, up to 1"),
+        ({"share": 0}, "--share 0 is out of range; give above 0, up to 1"),
         ({"share": math.inf}, "--share inf is out of range"),
         ({"kind": "rund"}, "did you mean 'round'"),
         ({"names": 3}, "--names 3 is not a list of names"),

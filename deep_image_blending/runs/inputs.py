@@ -85,7 +85,8 @@ def inputs_of(run: RunDirectory, max_pixels: int | None = None) -> Inputs:
 
 @dataclass(frozen=True)
 class Placed:
-    """A scene, the options that it decides, and, where the mask was tightened or tried to be, the record of that."""
+    """A scene, the options that it decides, and, where the mask was tightened or tried to be, the record of
+    that."""
 
     scene: Scene
     options: Options

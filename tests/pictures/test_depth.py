@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from deep_image_blending.pictures import as_bytes, as_float, write_picture
-from deep_image_blending.views.video import film
 from deep_image_blending.views.contact_sheet import contact_sheet
+from deep_image_blending.views.video import film
 
 LEVELS = np.arange(65536, dtype=np.uint16)
 

@@ -69,7 +69,7 @@ def test_hooks_hear_of_phases_and_decisions(case: Case) -> None:
     [
         ({"style_from": "simlar"}, "style_from 'simlar' is not there; did you mean 'similar'"),
         ({"membrane": "ful"}, "membrane 'ful' is not there; did you mean 'full'"),
-        ({"colour_weight": -5}, "colour_weight -5.0 is out of range; give 0 or more"),
+        ({"colour_weight": -5}, "colour_weight -5 is out of range; give 0 or more"),
         ({"levels": -1}, "levels -1 is out of range"),
         ({"objective": "x"}, "unknown option 'objective'"),
         ({"colour": 1}, "did you mean 'colour_weight'"),

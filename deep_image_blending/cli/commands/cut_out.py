@@ -17,10 +17,11 @@ from deep_image_blending.options.groups import METHOD, OUTPUT, PICTURES
 @command("cut-out", panel="Blend")
 @dataclass
 class CutOut(Command):
-    """Cut an object out of a picture: a mask for the other commands, from a box, strokes, a loose mask or a trimap.
+    """Cut an object out of a picture: a mask for the other commands, from a box, strokes, a loose mask or a
+    trimap.
 
-    A box is a start. Where the contour is unsure the command says where: paint white on the object and black beside
-    it there, and give that picture with --strokes.
+    A box is a start. Where the contour is unsure the command says where: paint white on the object and black
+    beside it there, and give that picture with --strokes.
 
     Examples:  blend cut-out cat.jpg --output-file cat_mask.png --box 40,60,400,520
     blend cut-out cat.jpg --output-file cat_mask.png --mask-file loose.png --rgba cat_alone.png

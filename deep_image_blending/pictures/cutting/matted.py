@@ -14,7 +14,8 @@ from deep_image_blending.pictures.scene import mask_of
 
 @dataclass(frozen=True)
 class Matted:
-    """source: with the object's own colours where the mask is grey. mask: (h, w) in 0..1, never above the given one.
+    """source: with the object's own colours where the mask is grey. mask: (h, w) in 0..1, never above the given
+    one.
 
     said: one line, what was done and why. record: the same in numbers, for run.json.
     """
@@ -28,8 +29,8 @@ class Matted:
 def matted(source: Picture, mask: Float | None, mode: str, fit: bool = False) -> Matted:
     """Tighten a loosely drawn mask. mode: `auto`, `hard` or `soft`. fit: rescale a mask of another size.
 
-    Raises InputError where the mask is missing, empty or of another size, or, unless the mode is `auto`, where OpenCV
-    is missing.
+    Raises InputError where the mask is missing, empty or of another size, or, unless the mode is `auto`, where
+    OpenCV is missing.
     """
     found = tighten(source.pixels, mask_of(source, mask, fit), mode)
     if found.foreground is not None:
