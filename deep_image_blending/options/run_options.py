@@ -40,7 +40,7 @@ class Options:
     )
     matte: Literal["off", "auto", "hard", "soft"] = option(
         "off",
-        "Tighten a loosely drawn mask to the object: auto (where it is sure), hard, soft (with soft edges) or off.",
+        "Tighten a loosely drawn mask to the object: auto where it is sure, hard, soft (soft edges), off.",
         PICTURES,
         common=True,
     )

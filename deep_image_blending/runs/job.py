@@ -16,6 +16,7 @@ from deep_image_blending.declaration import chosen
 from deep_image_blending.errors import InputError
 from deep_image_blending.networks.backbones import Download
 from deep_image_blending.objectives.objective import Prepared
+from deep_image_blending.options.catalogue import catalogue, names_of
 from deep_image_blending.options.machine import Machine
 from deep_image_blending.options.output import Output
 from deep_image_blending.options.pass_options import PASSES, PassName
@@ -31,6 +32,7 @@ from deep_image_blending.options.stored import options_from
 from deep_image_blending.passes import Phase
 from deep_image_blending.pictures import Float
 from deep_image_blending.pictures.demo import demo_unless_given
+from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.runs.devices import resolve_device, resolve_precision
 from deep_image_blending.runs.directory import RunDirectory, require_free
 from deep_image_blending.runs.inputs import Inputs, Say, inputs_of, read_inputs
@@ -192,10 +194,8 @@ def resumed_job(path: Path, given: Given, passes: tuple[PassName, ...]) -> Job:
 def again_job(path: Path, given: Given) -> Job:
     """The job that makes the second pass of a saved run once more. Raises InputError."""
     checked_names(given)
-    unused = (
-        "source_file", "mask_file", "target_file", "demo", "first_pass_file", "output_dir", "force", "max_pixels",
-        "init", "seed", "matte", "ss", "ts", "x", "y", "grow", "feather", "fit_mask",
-    )  # fmt: skip
+    first = (name for name, one in catalogue().items() if one.scope == "first")
+    unused = (*names_of(PictureFiles, Placement), *first, "matte", "output_dir", "force")
     refuse_unused(given, unused, f"the second pass of run '{path}'")
     run = RunDirectory.open(path, write=False)
     stored = stored_options(run)
