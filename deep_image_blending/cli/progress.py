@@ -144,10 +144,7 @@ class LossTable:
     rows: Sequence[Evaluation]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        latest, heading = (
-            self.rows[-1],
-            f"{self.title}: evaluation {self.rows[-1].index} of {self.rows[-1].budget}",
-        )
+        latest = self.rows[-1]
         if options.max_width < NARROWEST:
             line = (
                 f"{self.title} {latest.index}/{latest.budget}  total {latest.total:.4g}  {remaining(latest):.0f} s"
@@ -162,8 +159,8 @@ class LossTable:
             kept.add(one.heading)
             left -= one.width
         shown = [one for one in columns if one.heading in kept]
-        heading = Text(f"{self.title}: evaluation {latest.index} of {latest.budget}")
-        table = Table(title=heading, title_justify="left")
+        title = Text(f"{self.title}: evaluation {latest.index} of {latest.budget}")
+        table = Table(title=title, title_justify="left")
         for one in shown:
             table.add_column(one.heading, justify="right", no_wrap=True)
         for cells in zip(*(one.cells for one in shown), strict=True):

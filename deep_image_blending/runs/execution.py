@@ -105,6 +105,9 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
         said.append(message)
         hooks.say(message)
 
+    placement = job.options.placement
+    shapes = job.inputs.source.pixels.shape, job.inputs.target.pixels.shape
+    plan.require_room_for_pictures(*shapes, placement, _host_limit(job))
     scene, options = scene_of(job.inputs, job.options, say)
     start = job.start if job.start is not None else start_picture(options, scene.canvas)
     wanted = Wanted(job.named, job.machine.weights, hooks.download, planning)
@@ -120,6 +123,11 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
     if decision.said is not None:
         say(decision.said)
     return Ready(job, scene, options, loaded, decision, start, tuple(said))
+
+
+def _host_limit(job: Job) -> float | None:
+    """GiB that the process may hold on the host; on a graphics card --max-memory means the card's."""
+    return job.machine.max_memory if job.options.device == "cpu" else None
 
 
 def begin_run(run: RunDirectory, ready: Ready) -> None:
