@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
@@ -54,12 +55,8 @@ def _changes(whole: Any) -> Iterator[Any]:
 
 def test_every_key_with_every_wrong_type_is_refused_or_readable(finished: Path) -> None:
     for changed in _changes(json.loads((finished / "run.json").read_text())):
-        try:
-            found = manifest_of(changed)
-        except (ValueError, InputError) as error:
-            assert str(error)
-        else:
-            assert isinstance(found["format"], int)
+        with contextlib.suppress(ValueError, InputError):
+            assert isinstance(manifest_of(changed)["format"], int)
 
 
 COMMANDS = {
