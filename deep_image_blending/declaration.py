@@ -102,7 +102,7 @@ class Option:
             "switch": self._truth,
             "True or False": self._truth,
             "word": str,
-            "path": lambda given: Path(given),
+            "path": self._path,
             "list": self._list,
         }
         return self.checked(convert[self.kind](value))
@@ -158,6 +158,11 @@ class Option:
         if text not in (*TRUE, *FALSE):
             raise InputError(f"{self.flag} {value!r}: give True or False")
         return text in TRUE
+
+    def _path(self, value: Any) -> Path:
+        if not isinstance(value, str | Path) or "\0" in str(value):
+            raise InputError(f"{self.flag} {value!r} is not a path")
+        return Path(value)
 
     def _list(self, value: Any) -> tuple[str, ...]:
         parts = value.split(",") if isinstance(value, str) else value
@@ -229,5 +234,5 @@ def _kind_of(hint: Any) -> tuple[Kind, tuple[str, ...], bool]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, tuple | list):
-        return ",".join(map(str, value))
-    return str(value)
+        return ",".join(map(_shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

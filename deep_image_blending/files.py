@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -13,6 +15,9 @@ from typing import BinaryIO
 
 from deep_image_blending.errors import InputError
 
+_TEMPORARY = re.compile(r"\..+\.(?P<owner>\d+)-[0-9a-f]{8}\.tmp")
+_at_work: set[str] = set()
+"""Names of the temporary files that this process writes now: another may have had its number before it."""
 _NO_FILES = {
     stat.S_IFDIR: "folder",
     stat.S_IFCHR: "device",
@@ -26,14 +31,20 @@ _NO_FILES = {
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path`; on a clean exit flush it to disk and rename it to `path`.
 
-    When the body raises, the temporary file goes and an earlier `path` stays as it was. A link stays, and the file
-    that it names is written. Raises InputError for what is no regular file.
+    When the body raises, the temporary file goes and an earlier `path` stays as it was; what a process that was
+    killed left of an earlier writing goes as well. A link stays, and the file that it names is written. Raises
+    InputError for what is no regular file.
     """
     require_regular(path)
     path = Path(os.path.realpath(path))
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if not is_being_written(left):
+            with contextlib.suppress(OSError):
+                left.unlink()
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     # The kernel takes the process's umask off these permissions.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    _at_work.add(temporary.name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
@@ -43,7 +54,28 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        _at_work.discard(temporary.name)
     _sync_directory(path.parent)
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether the process that a temporary file names as its owner may still be at work.
+
+    A name that is not one of ours counts as at work: it stays.
+    """
+    named = _TEMPORARY.fullmatch(path.name)
+    if named is None or os.name != "posix":
+        return True
+    if int(named["owner"]) == os.getpid():
+        return path.name in _at_work
+    try:
+        os.kill(int(named["owner"]), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def require_regular(path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.progress import (
     BarColumn,
@@ -20,6 +21,7 @@ from rich.progress import (
 )
 from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
 
 from deep_image_blending.cli.console import Style
 from deep_image_blending.losses.declaration import declared
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 
 ROWS = 12
+NARROWEST = 50
+"""Columns of text below which a pass is one line."""
 
 
 class Watcher(Protocol):
@@ -103,42 +107,92 @@ class LiveTable:
 
     def __exit__(self, *_: object) -> None:
         if self.rows:
-            self.live.update(loss_table(self.title, self.rows))
+            self.live.update(LossTable(self.title, self.rows))
         self.live.stop()
 
     def __call__(self, record: Evaluation) -> None:
         self.rows = [*self.sampled, record]
-        self.live.update(loss_table(self.title, self.rows))
+        self.live.update(LossTable(self.title, self.rows))
         if record.index >= self.next:
             self.next = sampled_after(record.index, record.budget)
             self.sampled = self.rows
 
     def phase(self, what: str) -> None:
         waiting = Spinner("dots", text=f"{self.title}: {what}")
-        self.live.update(Group(loss_table(self.title, self.rows), waiting) if self.rows else waiting)
+        self.live.update(Group(LossTable(self.title, self.rows), waiting) if self.rows else waiting)
 
 
-def loss_table(title: str, rows: list[Evaluation]) -> Table:
-    """The last rows of a pass: every weighted term, their total, its change, pace and time left."""
-    latest = rows[-1]
-    terms = [name for name in declared() if name in latest.terms]
-    table = Table(title=f"{title}: evaluation {latest.index} of {latest.budget}", title_justify="left")
-    for heading in ("evaluation", *terms, "total", "change", "s/eval.", "left"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    shown = rows[-ROWS:]
-    before = rows[-ROWS - 1] if len(rows) > ROWS else None
-    for row in shown:
-        change = "" if before is None or before.total == 0 else f"{100 * (row.total / before.total - 1):+.1f}%"
-        table.add_row(
-            f"{row.index}" + (f" (1:{row.scale})" if row.scale > 1 else ""),
-            *(f"{row.terms.get(name, 0.0):.4g}" for name in terms),
-            f"{row.total:.4g}",
-            change,
-            f"{row.seconds / row.index:.2f}",
-            f"{remaining(row):.0f} s",
-        )
-        before = row
-    return table
+@dataclass(frozen=True)
+class _Column:
+    """A column of the live table. needed: the larger, the sooner the column goes where the terminal is narrow."""
+
+    heading: str
+    cells: tuple[str, ...]
+    needed: float
+
+    @property
+    def width(self) -> int:
+        """Characters that it takes, with the space and the line beside it."""
+        return max(map(len, (self.heading, *self.cells))) + 3
+
+
+@dataclass(frozen=True)
+class LossTable:
+    """The last rows of a pass, in as many columns as the terminal has room for; in one line where that is few."""
+
+    title: str
+    rows: Sequence[Evaluation]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        latest = self.rows[-1]
+        if options.max_width < NARROWEST:
+            line = (
+                f"{self.title} {latest.index}/{latest.budget}  total {latest.total:.4g}  {remaining(latest):.0f} s"
+            )
+            yield Text(line, no_wrap=True, overflow="ellipsis")
+            return
+        columns = self._columns()
+        kept, left = set[str](), options.max_width - 1
+        for one in sorted(columns, key=lambda one: one.needed):
+            if one.width > left:
+                break
+            kept.add(one.heading)
+            left -= one.width
+        shown = [one for one in columns if one.heading in kept]
+        title = Text(f"{self.title}: evaluation {latest.index} of {latest.budget}")
+        table = Table(title=title, title_justify="left")
+        for one in shown:
+            table.add_column(one.heading, justify="right", no_wrap=True)
+        for cells in zip(*(one.cells for one in shown), strict=True):
+            table.add_row(*cells)
+        yield table
+
+    def _columns(self) -> list[_Column]:
+        """All columns, as they stand beside each other: the larger a term, the longer it is kept."""
+        shown, latest = self.rows[-ROWS:], self.rows[-1]
+        terms = [name for name in declared() if name in latest.terms]
+        largest = sorted(terms, key=lambda name: -abs(latest.terms[name]))
+
+        def column(heading: str, needed: float, of: Callable[[Evaluation], str]) -> _Column:
+            return _Column(heading, tuple(map(of, shown)), needed)
+
+        before = [self.rows[-ROWS - 1] if len(self.rows) > ROWS else None, *shown[:-1]]
+        changes = tuple(_change(row, earlier) for row, earlier in zip(shown, before, strict=True))
+        return [
+            column("evaluation", 0, lambda row: f"{row.index}" + (f" (1:{row.scale})" if row.scale > 1 else "")),
+            *(
+                column(name, 4 + largest.index(name), lambda row, name=name: f"{row.terms.get(name, 0.0):.4g}")  # type: ignore[misc]
+                for name in terms
+            ),
+            column("total", 1, lambda row: f"{row.total:.4g}"),
+            _Column("change", changes, 3),
+            column("s/eval.", 4 + len(terms), lambda row: f"{row.seconds / row.index:.2f}"),
+            column("left", 2, lambda row: f"{remaining(row):.0f} s"),
+        ]
+
+
+def _change(row: Evaluation, before: Evaluation | None) -> str:
+    return "" if before is None or before.total == 0 else f"{100 * (row.total / before.total - 1):+.1f}%"
 
 
 def remaining(record: Evaluation) -> float:

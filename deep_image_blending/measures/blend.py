@@ -20,6 +20,16 @@ NEAR = 32
 """Pixels of surroundings beside the object's box at least; half the box where that is more."""
 
 
+def wide_box(scene: Scene) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right) of what is measured at the most."""
+    return scene.window_box(_surroundings(scene), 16)
+
+
+def _surroundings(scene: Scene) -> int:
+    top, left, bottom, right = scene.region()
+    return max(NEAR, (bottom - top) // 2, (right - left) // 2)
+
+
 @dataclass(frozen=True)
 class View:
     """The blend in a window: picture (h, w, 3), float32 in 0..255, beside the window's source, mask and target."""
@@ -63,8 +73,7 @@ class Blend:
     @cached_property
     def wide(self) -> View:
         """The object and its surroundings."""
-        top, left, bottom, right = self.scene.region()
-        return self._view(self.scene.window(max(NEAR, (bottom - top) // 2, (right - left) // 2), 16))
+        return self._view(self.scene.window(_surroundings(self.scene), 16))
 
     @cached_property
     def features(self) -> Features:

@@ -11,7 +11,7 @@ from deep_image_blending.declaration import Option, options_of
 from deep_image_blending.errors import InputError, suggestion
 from deep_image_blending.losses.declaration import declared
 from deep_image_blending.options.catalogue import catalogue
-from deep_image_blending.options.pass_options import PassName, PassOptions
+from deep_image_blending.options.pass_options import PASSES, PassName, PassOptions
 from deep_image_blending.options.presets import preset
 from deep_image_blending.options.run_options import Options, with_init
 from deep_image_blending.options.stored import options_to_dict
@@ -57,6 +57,7 @@ def resolve_options(
         if given.get(key) is not None:
             changes[key] = catalogue()[key].coerced(given[key])
     options = dataclasses.replace(options, **changes)
+    _refuse_other_pass(given, passes)
     for index, one in enumerate(passes):
         own = options.of(one)
         _refuse_without_effect(given, own)
@@ -91,7 +92,7 @@ def refuse_changes(stored: Options, asked: Options, path: Path) -> None:
 def refuse_unused(given: Mapping[str, Any], names: tuple[str, ...], what: str) -> None:
     """Raise InputError for an option that has no meaning in this form of a command."""
     for name in names:
-        if given.get(name) not in (None, False):
+        if given.get(name) is not None and given[name] is not False:
             raise InputError(f"--{name.replace('_', '-')} is not used by {what}; leave it out")
 
 
@@ -126,6 +127,14 @@ def _given(given: Mapping[str, Any], one: Option, name: PassName, index: int, co
     if one.kind == "list" or value is None:
         return one.coerced(value)
     return one.for_passes(value, count)[index]
+
+
+def _refuse_other_pass(given: Mapping[str, Any], passes: tuple[PassName, ...]) -> None:
+    """Raise InputError for an option of a pass alone that is not done."""
+    for one in catalogue().values():
+        for flag, name in zip(one.also or (), PASSES, strict=False):
+            if name not in passes and given.get(flag.removeprefix("--").replace("-", "_")) is not None:
+                raise InputError(f"{flag} has no effect: the {name.replace('_', ' ')} is not done; leave it out")
 
 
 def _refuse_without_effect(given: Mapping[str, Any], own: PassOptions) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import platform
 import re
+import stat
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from filelock import BaseFileLock
 from PIL import Image
 
 from deep_image_blending.errors import InputError, RunError
-from deep_image_blending.files import atomic_write
+from deep_image_blending.files import atomic_write, is_being_written
 from deep_image_blending.options.pass_options import PassName
 from deep_image_blending.options.stored import FORMAT
 from deep_image_blending.pictures import Float, Picture, Pixels, encode_picture
@@ -29,12 +30,14 @@ from deep_image_blending.runs.lock import lock_of
 from deep_image_blending.runs.manifest import manifest_of
 
 MANIFEST = "run.json"
+_FOLDERS = ("checkpoints", "frames")
 _PASS = "(first|second)_pass"
 _OURS = re.compile(
     rf"(composite|mask)\.png|{_PASS}(\.\d+)?\.(png|losses\.csv)|blend\.(mp4|gif|webp)|report\.html"
     rf"|{_PASS}\.\d{{6,}}\.(ckpt|jpg)"
 )
-_UNFINISHED = re.compile(rf"\.(run\.json|composite\.png|mask\.png|{_PASS}\..*)\.[^.]+\.tmp")
+_UNFINISHED = re.compile(rf"\.(run\.json|{_OURS.pattern})\.\d+-[0-9a-f]+\.tmp")
+"""What a command that was killed leaves of a file that it was writing."""
 
 
 class RunDirectory:
@@ -80,9 +83,9 @@ class RunDirectory:
         """An existing run. Raises InputError when there is none, or its manifest can't be read."""
         manifest = path / MANIFEST
         if not manifest.is_file():
-            raise InputError(
-                f"'{path}' is not a run directory: it has no {MANIFEST}; begin the run without --resume"
-            )
+            raise InputError(f"'{path}' is not a run directory: it has no {MANIFEST}; give the folder of a run")
+        if write:
+            _require_own_folders(path)
         lock = lock_of(path) if write else None
         try:
             stored = json.loads(manifest.read_text(encoding="utf-8"))
@@ -243,9 +246,7 @@ class RunDirectory:
             self._sweep()
             for name in names:
                 (self.path / name).unlink(missing_ok=True)
-            for folder in (self.path / "checkpoints", self.path / "frames"):
-                if folder.is_symlink():
-                    continue
+            for folder in (self.path / name for name in _FOLDERS):
                 for path in folder.glob("*"):
                     if _OURS.fullmatch(path.name) and path.is_file():
                         path.unlink()
@@ -268,10 +269,10 @@ class RunDirectory:
 
     def _sweep(self) -> None:
         """Remove what a killed process left half-written, or had no time to remove."""
-        for folder in (self.path, self.path / "checkpoints", self.path / "frames"):
+        for folder in (self.path, *(self.path / name for name in _FOLDERS)):
             for path in folder.glob(".*.tmp"):
-                if _UNFINISHED.fullmatch(path.name):
-                    path.unlink()
+                if _UNFINISHED.fullmatch(path.name) and not is_being_written(path):
+                    path.unlink(missing_ok=True)
         for name, entry in self.manifest.get("passes", {}).items():
             if entry.get("status") == "done":
                 self.drop_checkpoints(name)
@@ -302,8 +303,15 @@ class RunDirectory:
 
 def require_free(path: Path, *, force: bool) -> None:
     """Raise InputError where a new run can't begin in `path`: a file, or a run that is not to be replaced."""
-    if path.exists() and not path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"output directory '{path}' can't be had: {error.strerror}; give another") from error
+    if not stat.S_ISDIR(mode):
         raise InputError(f"output directory '{path}' is a file; give a folder")
+    _require_own_folders(path)
     if (path / MANIFEST).exists():
         if force:
             return
@@ -311,11 +319,18 @@ def require_free(path: Path, *, force: bool) -> None:
             f"'{path}' already holds a run; continue it with --resume, replace it with --force, "
             "or give another --output-dir"
         )
-    if path.is_dir() and any(_foreign(entry) for entry in path.iterdir()):
+    if any(_foreign(entry) for entry in path.iterdir()):
         raise InputError(
             f"'{path}' is not empty and holds no run; give a folder of its own. --force would not touch these "
             "files either: no run.json says that they are a run's"
         )
+
+
+def _require_own_folders(path: Path) -> None:
+    """Raise InputError where a run's folders are links: what lies behind them is not the run's to remove."""
+    for folder in (path / name for name in _FOLDERS):
+        if folder.is_symlink():
+            raise InputError(f"'{folder}' is a link: a run writes into folders of its own; remove the link")
 
 
 def _foreign(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from deep_image_blending.passes import (
     first_pass,
     membrane_for,
     require_room,
+    schedule,
     second_pass,
 )
 from deep_image_blending.pictures import Float, Pixels, in_srgb, load_picture
@@ -106,6 +108,9 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
         said.append(message)
         hooks.say(message)
 
+    placement = job.options.placement
+    shapes = job.inputs.source.pixels.shape, job.inputs.target.pixels.shape
+    plan.require_room_for_pictures(*shapes, placement, _host_limit(job))
     placed = scene_of(job.inputs, job.options, say)
     scene, options = placed.scene, placed.options
     start = start_picture(options, scene.canvas, job.start)
@@ -122,6 +127,11 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
     if decision.said is not None:
         say(decision.said)
     return Ready(job, scene, options, loaded, decision, start, tuple(said), placed.matte)
+
+
+def _host_limit(job: Job) -> float | None:
+    """GiB that the process may hold on the host; on a graphics card --max-memory means the card's."""
+    return job.machine.max_memory if job.options.device == "cpu" else None
 
 
 def begin_run(run: RunDirectory, ready: Ready) -> None:
@@ -168,7 +178,7 @@ def run_pass(
     backbone, options = ready.loaded[name], ready.options
     if run is not None and resume:
         _require_same_weights(run, name, backbone)
-    state = _resumed(run, name, options) if run is not None and resume else None
+    state = _resumed(run, name, ready) if run is not None and resume else None
     if run is not None:
         _mark_begun(run, ready, name, backbone)
     if name == "second_pass" and first is None and run is not None:
@@ -181,7 +191,7 @@ def run_pass(
             _note(run, f"{_title(name)}: out of memory; trying once more, tile by tile and in less memory")
             if run is not None:
                 run.update_pass(name, memory="thrifty")
-            again = _resumed(run, name, options) if run is not None and (resume or saved) else None
+            again = _resumed(run, name, ready) if run is not None and (resume or saved) else None
             result, _ = _attempted(ready, name, hooks, run, first, again, True)
     except PassFailed as failure:
         if run is not None:
@@ -373,12 +383,12 @@ def _note(run: RunDirectory | None, message: str) -> None:
         run.update(decisions=[*run.manifest.get("decisions", ()), message])
 
 
-def _resumed(run: RunDirectory, name: PassName, options: Options) -> LoopState | None:
+def _resumed(run: RunDirectory, name: PassName, ready: Ready) -> LoopState | None:
     """Where the newest whole checkpoint stands. Raises InputError for one that is not of this pass."""
     stored = run.load_checkpoint(name)
     if stored is None:
         return None
-    tensors, numbers = stored
+    (tensors, numbers), options = stored, ready.options
     other = InputError(
         f"the checkpoint of run '{run.path}' is of other options or another version; start with --force"
     )
@@ -386,8 +396,13 @@ def _resumed(run: RunDirectory, name: PassName, options: Options) -> LoopState |
         if numbers["fingerprint"] != options.fingerprint(name):
             raise other
         loop = dict(numbers["loop"])
-        within = 0 <= loop["evaluation"] <= evaluations_of(options.of(name)) and 0 <= loop["level"] < 64
-        if not within or int(numbers["solver"]["history"]) != options.of(name).history:
+        own = options.of(name)
+        levels = len(list(schedule(ready.scene, own)))
+        within = 0 <= loop["evaluation"] <= evaluations_of(own) and 0 <= loop["level"] < levels
+        typed = all(map(math.isfinite, (loop["seconds"], *loop["recent"]))) and all(
+            tensor.is_floating_point() for tensor in tensors.values()
+        )
+        if not within or not typed or int(numbers["solver"]["history"]) != own.history:
             raise other
         device = torch.device(options.device)
         tensors = {key: tensor.to(device) for key, tensor in tensors.items()}

@@ -39,6 +39,7 @@ from deep_image_blending.runs.inputs import Inputs, Say, inputs_of, read_inputs
 from deep_image_blending.solve.loop import Observer
 
 Mode = Literal["new", "resume", "again"]
+_OF_MASK = ("ss", "x", "y", "grow", "feather", "fit_mask")
 Given = Mapping[str, Any]
 """What a user gave, by the options' declared names; what is not among them is as the preset has it."""
 
@@ -145,6 +146,8 @@ def job_of_first_pass(given: Given, inputs: Inputs | None = None) -> Job:
         if files.first_pass_file is None or files.target_file is None:
             raise InputError("--first-pass-file needs --target-file, the picture that it was blended into")
         refuse_unused(given, ("source_file", "demo"), "a second pass on --first-pass-file")
+    if (files.mask_file if inputs is None else inputs.mask) is None:
+        refuse_unused(given, _OF_MASK, "a second pass without a mask, which works on the whole canvas")
     passes: tuple[PassName, ...] = ("second_pass",)
     options = resolve_options(given, passes)
     machine, output = chosen(Machine, given), chosen(Output, given)

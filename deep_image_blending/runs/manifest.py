@@ -45,6 +45,7 @@ def manifest_of(stored: Any) -> dict[str, Any]:
             raise ValueError(f"metrics: {name} is not of numbers")
     for name, entry in passes.items():
         _check_pass(name, entry)
+    _check_placement(found.get("placement", {}))
     if found.get("scene", "placed") not in ("placed", "first pass"):
         raise ValueError("scene is of an unknown kind")
     if "options" in found:
@@ -55,6 +56,16 @@ def manifest_of(stored: Any) -> dict[str, Any]:
         found["scene"] = "first pass" if given else "placed"
     found["format"] = FORMAT
     return found
+
+
+def _check_placement(placed: Mapping[str, Any]) -> None:
+    for key, count in {"object": 2, "canvas": 2, "region": 4}.items():
+        if key in placed and not (_wholes(placed[key]) and len(placed[key]) == count):
+            raise ValueError(f"placement: {key} is not {count} whole numbers")
+    if "region" in placed and "canvas" in placed:
+        (top, left, bottom, right), (rows, columns) = placed["region"], placed["canvas"]
+        if not (0 <= top < bottom <= rows and 0 <= left < right <= columns):
+            raise ValueError("placement: the region is not on the canvas")
 
 
 def _check_pass(name: str, entry: Mapping[str, Any]) -> None:
@@ -79,6 +90,10 @@ def _check_pass(name: str, entry: Mapping[str, Any]) -> None:
 
 def _table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _wholes(value: Any) -> bool:
+    return isinstance(value, list) and all(type(one) is int for one in value)
 
 
 def _texts(value: Any) -> bool:

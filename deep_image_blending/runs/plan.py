@@ -18,6 +18,7 @@ import torch
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.losses.declaration import Loss, declared
+from deep_image_blending.measures.blend import wide_box
 from deep_image_blending.networks.backbones import Backbone
 from deep_image_blending.networks.box import Box, whole
 from deep_image_blending.networks.mask_regions import clusters, region_boxes
@@ -35,7 +36,7 @@ from deep_image_blending.passes import (
     tile_of,
     wanted_taps,
 )
-from deep_image_blending.pictures import Float, Scene, averaged
+from deep_image_blending.pictures import DEFAULT_MAX_PIXELS, Float, Placement, Scene, averaged, rescaled_size
 from deep_image_blending.runs import memory
 
 Way = Literal["full", "thrifty"]
@@ -45,6 +46,11 @@ Wanted = Literal["auto", "full", "thrifty"]
 _FLOAT = 4
 _LIBRARIES = 96 * 2**20
 """What convolution libraries and the allocator keep besides the tensors, on the host."""
+_FINISHING = 55 * 2**20
+_A_CANVAS_PIXEL = 12
+_A_MEASURED_PIXEL = 115
+"""Bytes for a finished picture: composed and encoded, and measured; the last stay with the heap. Fitted to
+measured peaks (tests/benchmarks/memory.py)."""
 _CUDA_LIBRARIES = 640 * 2**20
 """A CUDA context and the workspaces of its libraries."""
 GIB = 2**30
@@ -81,13 +87,15 @@ class LevelPlan:
 
 @dataclass(frozen=True)
 class PassPlan:
-    """One pass, its levels coarse to fine."""
+    """One pass, its levels coarse to fine. composing, measuring: bytes on the host for the finished picture."""
 
     name: PassName
     backbone: str
     weights: str
     way: Way
     levels: tuple[LevelPlan, ...]
+    composing: int
+    measuring: int
 
     @property
     def evaluations(self) -> int:
@@ -99,8 +107,8 @@ class PassPlan:
         for level in self.levels:
             found = found.most(level.amount)
         # On the host, the heap keeps what the level before gave back: measured, about all of it.
-        kept = sorted(level.amount.host for level in self.levels)[-2:-1]
-        return Amount(found.host + sum(kept), found.device)
+        kept = [max(0, size - _LIBRARIES) for size in sorted(level.amount.host for level in self.levels)[-2:-1]]
+        return Amount(max(found.host + sum(kept), self.composing) + self.measuring, found.device)
 
     @property
     def multiply_adds(self) -> float:
@@ -142,7 +150,7 @@ def plan_run(
     for name in passes:
         backbone = loaded[name]
         levels = _level_plans(scene, options, backbone.network, name, way)
-        found.append(PassPlan(name, backbone.network.name, backbone.source, way, levels))
+        found.append(PassPlan(name, backbone.network.name, backbone.source, way, levels, *_finishing(scene)))
     return Plan(
         scene.canvas,
         (scene.mask.shape[0], scene.mask.shape[1]),
@@ -330,6 +338,38 @@ def _level_plan(
         style * per_pixel * area + 3 * sum(works),
         count,
     )
+
+
+def _finishing(scene: Scene) -> tuple[int, int]:
+    """Bytes of composing and encoding, and of measuring a finished picture, on the host."""
+    rows, columns = scene.canvas
+    top, left, bottom, right = wide_box(scene)
+    measured = _A_MEASURED_PIXEL * (bottom - top) * (right - left)
+    return _LIBRARIES + _A_CANVAS_PIXEL * rows * columns, _FINISHING + measured
+
+
+def require_room_for_pictures(
+    source: tuple[int, ...], target: tuple[int, ...], placement: Placement, limit: float | None
+) -> None:
+    """Raise InputError where reading and rescaling pictures of these shapes alone would take too much.
+
+    limit: GiB that the process may hold. What is over the limit of pixels is refused elsewhere.
+    """
+    canvas = rescaled_size(target, placement.ts, placement.square)
+    own = rescaled_size(source, placement.ss, placement.square)
+    most = placement.max_pixels or DEFAULT_MAX_PIXELS
+    if max(canvas[0] * canvas[1], own[0] * own[1]) > most:
+        return
+    # As read, three bytes a pixel; Pillow rescales four; then the canvas, and the source in 32-bit numbers.
+    need = 3 * (target[0] * target[1] + source[0] * source[1])
+    need += (3 if canvas == target[:2] else 11) * canvas[0] * canvas[1] + 16 * own[0] * own[1]
+    held = memory.resident()
+    hand = at_hand("cpu", held, None if limit is None else round(limit * GIB))
+    if held + need > hand.host:
+        raise InputError(
+            f"not enough memory: the pictures alone, {canvas[1]}x{canvas[0]} and {own[1]}x{own[0]}, would take "
+            f"about {_gib(held + need)}, and {_gib(hand.host)} are at hand; give smaller --ss and --ts"
+        )
 
 
 def _everything(network: Network, size: tuple[int, int]) -> dict[str, Box]:

@@ -91,10 +91,15 @@ def comparison(runs: Sequence[RunDirectory], *, crop: bool = False, columns: int
 
 def object_crop(run: RunDirectory, margin: float = 0.25) -> Box:
     """The object's box on the canvas with a margin, as a share of its longer side, around it."""
+    return with_margin(*placed(run), margin)
+
+
+def placed(run: RunDirectory) -> tuple[Sequence[int], Sequence[int]]:
+    """Where a run's object lies (top, left, bottom, right), and its canvas (rows, columns). Raises InputError."""
     placement = run.manifest.get("placement", {})
     if "region" not in placement or "canvas" not in placement:
         raise InputError(f"run '{run.path}' does not say where its object lies; start a new run")
-    return with_margin(placement["region"], placement["canvas"], margin)
+    return placement["region"], placement["canvas"]
 
 
 def with_margin(region: Sequence[int], canvas: Sequence[int], margin: float) -> Box:

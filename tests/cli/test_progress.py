@@ -7,7 +7,7 @@ import io
 import torch
 from rich.console import Console
 
-from deep_image_blending.cli.progress import loss_table, summary, watcher
+from deep_image_blending.cli.progress import LossTable, summary, watcher
 from deep_image_blending.solve.lbfgs import LBFGS
 from deep_image_blending.solve.loop import Evaluation, LoopState
 
@@ -30,7 +30,7 @@ def _text(console: Console) -> str:
 
 def test_table_has_every_term_total_change_pace_and_time_left() -> None:
     console = _console(False)
-    console.print(loss_table("First pass", [_record(1), _record(2)]))
+    console.print(LossTable("First pass", [_record(1), _record(2)]))
     shown = _text(console)
     for word in ("gradient", "style", "total", "change", "s/eval.", "left", "-50.0%", "0.50", "49 s", "2 of 100"):
         assert word in shown, word

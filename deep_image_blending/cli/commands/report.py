@@ -10,7 +10,6 @@ import typer
 
 from deep_image_blending.cli.console import console_for, style_of
 from deep_image_blending.cli.declared import Command, command
-from deep_image_blending.errors import InputError
 from deep_image_blending.options.groups import OUTPUT
 
 
@@ -32,13 +31,13 @@ class Report(Command):
     def run(self) -> None:
         from deep_image_blending.cli.outputs import remember
         from deep_image_blending.cli.progress import steps_bar
+        from deep_image_blending.files import require_writable
         from deep_image_blending.runs.directory import RunDirectory
         from deep_image_blending.views.report import write_report
 
-        path = self.output_file or self.runs[0] / "report.html"
-        if not path.parent.is_dir():
-            raise InputError(f"folder '{path.parent}' does not exist; make it first")
         opened, console = [RunDirectory.open(run, write=False) for run in self.runs], console_for(self.quiet)
+        path = self.output_file or self.runs[0] / "report.html"
+        require_writable(path)
         with steps_bar(console, style_of(console, self.quiet), "run") as progress:
             write_report(opened, path, progress)
         remember(path)

@@ -12,7 +12,7 @@ from deep_image_blending.errors import InputError
 from deep_image_blending.options.pass_options import PASSES
 from deep_image_blending.pictures import as_bytes, read_picture
 from deep_image_blending.runs.directory import RunDirectory
-from deep_image_blending.views.contact_sheet import INK, PAPER, Pixels
+from deep_image_blending.views.contact_sheet import INK, PAPER, Pixels, placed
 from deep_image_blending.views.curves import CurveStrip, curve_strip
 from deep_image_blending.views.video.moments import Moment
 
@@ -33,7 +33,7 @@ class Film:
     def __init__(self, run: RunDirectory, moments: Sequence[Moment], layout: str) -> None:
         self.moments, self.beside = moments, layout.startswith("side-by-side")
         self.paste = _read(moments[0].path)
-        self.box = tuple(run.manifest["placement"]["region"])
+        self.box = tuple(placed(run)[0])
         self._kept: dict[int, Pixels] = {}
         height, width = self.paste.shape[:2]
         columns = 2 if self.beside else 1
@@ -48,6 +48,8 @@ class Film:
             if found.shape != self.paste.shape:
                 top, left, bottom, right = self.box
                 canvas = self.paste.copy()
+                if canvas[top:bottom, left:right].shape != found.shape:
+                    raise InputError(f"'{self.moments[index].path}' is not of this run: its size is another")
                 canvas[top:bottom, left:right] = found
                 found = canvas
             # Two neighbours are mixed; no others are needed.

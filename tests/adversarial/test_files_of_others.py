@@ -1,0 +1,125 @@
+"""Nothing of a user's is removed: foreign files, links, devices, and what killed commands left."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deep_image_blending.files import atomic_write
+from tests.adversarial.trial import Trial
+
+NAMES = ("report.html", "composite.png", "blend.mp4", "first_pass.png", "second_pass.7.png", "frames/a.jpg")
+
+
+def _dead() -> int:
+    """The number of a process that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    return ended.pid
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "force"])
+def test_a_folder_that_is_no_run_is_refused_and_stays(trial: Trial, name: str, force: tuple[str, ...]) -> None:
+    mine = trial.folder / "d" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert "--force" in trial.run("--output-dir", trial.folder / "d", *force).complaint
+    assert mine.read_text() == "mine"
+    assert [path for path in (trial.folder / "d").rglob("*") if path.is_file()] == [mine]
+
+
+def test_force_removes_what_run_json_says_and_nothing_else(trial: Trial, finished: Path) -> None:
+    for name in ("notes.txt", "second_pass.7.png", "report.html", "frames/mine.jpg"):
+        (finished / name).write_text("mine")
+    (finished / "second_pass.losses.csv").write_text("old")
+    assert trial.run("--quiet", "--force", "--output-dir", finished).code == 0
+    for name in ("notes.txt", "second_pass.7.png", "report.html", "frames/mine.jpg"):
+        assert (finished / name).read_text() == "mine", name
+    assert (finished / "second_pass.losses.csv").read_text() != "old"
+
+
+def test_force_follows_no_path_that_run_json_names(trial: Trial, finished: Path) -> None:
+    outside = trial.folder / "precious"
+    outside.write_text("mine")
+    manifest = json.loads((finished / "run.json").read_text())
+    manifest["wrote"] += ["../precious", str(outside), "frames"]
+    (finished / "run.json").write_text(json.dumps(manifest))
+    trial.run("--quiet", "--force", "--output-dir", finished)
+    assert outside.read_text() == "mine"
+
+
+@pytest.mark.parametrize("folder", ["frames", "checkpoints"])
+@pytest.mark.parametrize("words", [("--force",), ("--resume",)], ids=["force", "resume"])
+def test_folders_that_are_links_are_not_followed(
+    trial: Trial, finished: Path, folder: str, words: tuple[str, ...]
+) -> None:
+    elsewhere = trial.folder / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("first_pass.000001.jpg", "first_pass.000001.ckpt"):
+        (elsewhere / name).write_text("mine")
+    manifest = json.loads((finished / "run.json").read_text())
+    manifest["passes"]["second_pass"]["status"] = "running"
+    (finished / "run.json").write_text(json.dumps(manifest))
+    shutil.rmtree(finished / folder, ignore_errors=True)
+    (finished / folder).symlink_to(elsewhere)
+    before = (finished / "second_pass.png").read_bytes()
+    given = (*trial.case.options(), "--quiet") if words == ("--force",) else ("--quiet",)
+    assert "is a link" in trial("run", *given, *words, "--output-dir", finished).complaint
+    assert (finished / "second_pass.png").read_bytes() == before
+    assert sorted(path.read_text() for path in elsewhere.iterdir()) == ["mine", "mine"]
+
+
+@pytest.mark.parametrize("command", ["compare", "report", "make-video", "preview"])
+def test_no_output_replaces_a_device(trial: Trial, finished: Path, command: str) -> None:
+    ending = {"report": "html", "make-video": "gif"}.get(command, "png")
+    path = trial.folder / f"out.{ending}"
+    try:
+        # The numbers of /dev/full, in a scratch folder.
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 7))
+    except PermissionError:
+        os.mkfifo(path)
+    before = path.lstat()
+    what = trial.case.options() if command == "preview" else [str(finished)]
+    assert "give a file name" in trial(command, *what, "--output-file", path).complaint
+    assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_the_current_folder_is_no_output_directory(trial: Trial, name: str) -> None:
+    assert "--output-dir is empty" in trial.run("--output-dir", name).complaint
+
+
+def test_an_impossible_output_directory_is_one_line(trial: Trial) -> None:
+    assert "File name too long" in trial.run("--output-dir", trial.folder / ("x" * 300)).complaint
+    assert "is not a path" in trial.run("--output-dir", "a\0b").complaint
+
+
+def test_what_a_killed_command_left_goes_with_the_next_and_the_rest_stays(trial: Trial, finished: Path) -> None:
+    dead, alive = _dead(), os.getppid()
+    left = [finished / f".{name}.{dead}-0123abcd.tmp" for name in ("run.json", "report.html", "blend.mp4")]
+    left += [finished / "frames" / f".first_pass.000001.jpg.{dead}-0123abcd.tmp"]
+    stay = [finished / f".report.html.{alive}-0123abcd.tmp", finished / ".mine.tmp", finished / ".notes.1-ab.tmp"]
+    for path in (*left, *stay):
+        path.write_text("half")
+    assert trial("second-pass", finished, "--quiet", "--num-steps", 1).code == 0
+    assert [path for path in left if path.exists()] == []
+    assert [path for path in stay if not path.exists()] == []
+
+
+def test_writing_a_file_again_removes_what_was_left_of_it(tmp_path: Path) -> None:
+    left = [tmp_path / f".a[1].png.{owner}-0123abcd.tmp" for owner in (_dead(), os.getpid(), 10**30)]
+    stays = tmp_path / f".a[1].png.{os.getppid()}-0123abcd.tmp"
+    for path in (*left, stays):
+        path.write_text("half")
+    with atomic_write(tmp_path / "a[1].png") as file, atomic_write(tmp_path / "a[1].png") as other:
+        file.write(b"one")
+        other.write(b"two")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a[1].png", stays.name])

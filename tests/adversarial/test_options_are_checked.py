@@ -1,0 +1,114 @@
+"""Every number of every option, by its declaration; options that a command would ignore; nothing to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deep_image_blending.declaration import Option
+from deep_image_blending.errors import InputError
+from deep_image_blending.options.catalogue import catalogue
+from tests.adversarial.trial import Trial
+
+NUMBERS = {name: one for name, one in catalogue().items() if one.kind in ("number", "whole number")}
+VALUES = ("nan", "inf", "-inf", "1e400", "9" * 40, "-1", "-1e9", "1e9", "", "x", "0x10", "1,2,3", "\0")
+
+
+def _outside(one: Option, value: str) -> bool:
+    """Whether a value is surely none that the option takes, told without its own check."""
+    try:
+        number = float(value)
+    except ValueError:
+        return True
+    low = one.low if one.low is not None else one.above
+    beyond = (low is not None and number < low) or (one.high is not None and number > one.high)
+    return beyond or number != number or number in (float("inf"), float("-inf"))
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_is_taken_within_its_range_alone(name: str, value: str) -> None:
+    one = NUMBERS[name]
+    if _outside(one, value):
+        with pytest.raises(InputError, match=one.flag) as raised:
+            one.for_passes(value, 2)
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_has_a_lower_bound(name: str) -> None:
+    assert NUMBERS[name].low is not None or NUMBERS[name].above is not None
+
+
+@pytest.mark.parametrize("name", [name for name in NUMBERS if name != "gpu"])
+def test_the_command_line_refuses_it_in_one_line(trial: Trial, name: str) -> None:
+    given = trial.run(NUMBERS[name].flag, "nan", "--output-dir", trial.folder / "out")
+    assert "nan" in given.complaint
+    assert not (trial.folder / "out").exists()
+
+
+@pytest.mark.parametrize("preset", ["natural", "wacv2020", "resnet"])
+def test_a_pass_whose_weights_are_all_0_says_so(trial: Trial, preset: str) -> None:
+    weights = [word for name in ("grad", "style", "content", "hist", "tv") for word in (f"--{name}-weight", "0")]
+    assert "every weight is 0" in trial.run("--preset", preset, *weights).complaint
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--output-dir", "x"),
+        ("--source-file", "x.png"),
+        ("--mask-file", "x.png"),
+        ("--target-file", "x.png"),
+        ("--max-pixels", "5"),
+        ("--force",),
+        ("--x", "0"),
+        ("--first-steps", "3"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_second_pass_on_a_run_refuses_what_it_would_ignore(
+    trial: Trial, finished: Path, words: tuple[str, ...]
+) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    assert words[0] in trial("second-pass", finished, *words).complaint
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("words", [("--x", "3"), ("--x", "nan"), ("--ss", "4"), ("--fit-mask",)])
+def test_evaluating_a_run_refuses_what_it_would_ignore(
+    trial: Trial, finished: Path, words: tuple[str, ...]
+) -> None:
+    assert words[0] in trial("evaluate", finished, "--features", "none", *words).complaint
+
+
+def test_a_second_pass_without_a_mask_refuses_a_placement(trial: Trial) -> None:
+    picture = trial.case.target
+    words = ("--first-pass-file", picture, "--target-file", picture, "--grow", 2)
+    assert "--grow is not used" in trial("second-pass", *words).complaint
+
+
+def test_the_authors_script_runs_without_a_gpu(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    for flag in ("--gpu", "--gpu_id"):
+        tried = trial.run(flag, 0, "--dry-run")
+        assert tried.code == 0
+        assert "runs on the CPU" in tried.err
+    assert "is not there" in trial.run("--device", "cuda", "--dry-run").complaint
+
+
+def test_the_check_of_memory_comes_before_a_picture_is_rescaled(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deep_image_blending.pictures.scene.resized_picture", lambda *_: pytest.fail("rescaled"))
+    words = ("--ts", 20000, "--max-pixels", 10**9, "--max-memory", 1)
+    assert "not enough memory: the pictures alone" in trial.run(*words).complaint
+
+
+def test_remedies_fit_what_was_asked(trial: Trial) -> None:
+    nowhere = trial.folder / "nowhere"
+    for words in (("run", "--resume", "--output-dir", nowhere), ("make-video", nowhere), ("report", nowhere)):
+        complaint = trial(*words).complaint
+        assert "not a run directory" in complaint
+        assert "--resume" not in complaint
