@@ -30,10 +30,6 @@ class Case:
         """The options that name the pictures."""
         return {"source_file": self.source, "mask_file": self.mask, "target_file": self.target}
 
-    def files(self) -> dict[str, Path]:
-        """The options that name the pictures."""
-        return {"source_file": self.source, "mask_file": self.mask, "target_file": self.target}
-
     def options(self) -> list[str]:
         return [
             *("--source-file", str(self.source)),
