@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ from deep_image_blending.solve.poisson import solve_poisson
 from deep_image_blending.solve.preconditioner import sobolev_preconditioner
 
 from .. import published
-from .speed import widened
+from .speed import squared
 
 TAPS = ("relu1_2", "relu2_2", "relu3_3")
 CPU = torch.device("cpu")
@@ -151,25 +152,23 @@ def baseline(
     return curve
 
 
-def compare(given: argparse.Namespace) -> dict[str, Any]:
-    demo = demo_named(given.demo)
-    folder = Path("/tmp") if given.json is None else given.json.parent
-    files = [widened(path, folder, given.size, given.size) for path in (demo.source, demo.mask, demo.target)]
-    case = published.load_case(*files, round(0.6 * given.size), given.size, given.size // 2, given.size // 2)
-    vgg = published.Vgg(read_state_dict(given.weights), "vgg19", TAPS, published.standardised)
+def compare(weights: Path, demo: str, size: int, evaluations: int, steps: int) -> dict[str, Any]:
+    """The curves of all three. evaluations: the baseline's; steps: ours."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = squared(demo_named(demo), Path(folder), size)
+        case = published.load_case(*files, round(0.6 * size), size, size // 2, size // 2)
+    vgg = published.Vgg(read_state_dict(weights), "vgg19", TAPS, published.standardised)
 
     def judge(picture: Tensor) -> float:
         with torch.no_grad():
             return float(sum(published.first_pass_terms(picture, case, vgg).values()))
 
     curves = {
-        "published": baseline(case, vgg, judge, given.evaluations),
-        "ours, VGG-19": ours(case, "vgg19", given.weights, judge, given.steps),
-        "ours, embedded": ours(case, "embedded", None, judge, given.steps),
+        "published": baseline(case, vgg, judge, evaluations),
+        "ours, VGG-19": ours(case, "vgg19", weights, judge, steps),
+        "ours, embedded": ours(case, "embedded", None, judge, steps),
     }
-    report: dict[str, Any] = {
-        "size": given.size, "threads": torch.get_num_threads(), "evaluations": given.evaluations
-    }  # fmt: skip
+    report: dict[str, Any] = {"size": size, "threads": torch.get_num_threads(), "evaluations": evaluations}
     report["curves"] = {
         name: {"seconds": c.seconds, "objective": c.values, "evaluations": c.evaluations}
         for name, c in curves.items()
@@ -232,7 +231,7 @@ def main() -> None:
     if given.json is not None and given.json.is_file():
         reports = json.loads(given.json.read_text(encoding="utf-8"))
     if not given.again:
-        reports.append(compare(given))
+        reports.append(compare(given.weights, given.demo, given.size, given.evaluations, given.steps))
         if given.json is not None:
             given.json.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
     for report in reports:

@@ -22,10 +22,13 @@ from rich.table import Table
 
 from deep_image_blending import passes
 from deep_image_blending.networks.backbones import load_backbone
-from deep_image_blending.objectives.natural import NormalisedObjective
-from deep_image_blending.options import pass_options, presets, run_options
-from deep_image_blending.options.pass_options import Weights
-from deep_image_blending.pictures import Float, as_float, compose_like, load_mask, load_picture
+from deep_image_blending.objectives.kinds import kind_of
+from deep_image_blending.objectives.objective import Objective, Prepared, Setting
+from deep_image_blending.options import presets
+from deep_image_blending.options.pass_options import PASSES, PassOptions, Weights
+from deep_image_blending.options.run_options import Options
+from deep_image_blending.passes.start import harmonised
+from deep_image_blending.pictures import Float, load_mask, load_picture
 from deep_image_blending.pictures.demo import Demo, demos
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, Window, compose_scene
@@ -58,49 +61,51 @@ def scenes(folder: Path | None, scale: float) -> dict[str, Scene]:
     return found
 
 
-def options_for(backbone: str, steps: int, style: float = 1.0, preset: str = "natural") -> run_options.Options:
+def options_for(backbone: str, steps: int, style: float = 1.0, preset: str = "natural") -> Options:
     base = presets.preset(preset)
-    for name in config.PASSES:
-        own = dataclasses.replace(base.of(name), backbone=backbone, num_steps=steps, tolerance=0.0)
+    for name in PASSES:
+        weights = base.of(name).weights
         own = dataclasses.replace(
-            own, weights=dataclasses.replace(own.weights, style=style * own.weights["style"])
+            base.of(name),
+            backbone=backbone,
+            num_steps=steps,
+            tolerance=0.0,
+            weights=weights.changed(style=style * weights["style"]),
         )
         base = base.with_pass(name, own)
     return base
 
 
-def blended(scene: Scene, options: run_options.Options, weights: Path | None) -> tuple[Float, float]:
+def blended(scene: Scene, options: Options, weights: Path | None) -> tuple[Float, float]:
     """The picture after both passes, and seconds an evaluation."""
     taps = passes.wanted_taps(options.first) | passes.wanted_taps(options.second)
     loaded = load_backbone(options.first.backbone, taps, weights=weights)
     first = passes.first_pass(scene, options, loaded)
-    frozen = as_float(compose_like(scene.target, first.picture, first.changed))
-    second = passes.second_pass(scene, options, loaded, frozen)
+    second = passes.second_pass(scene, options, loaded, first.written())
     return second.picture, (first.seconds + second.seconds) / (first.evaluations + second.evaluations)
 
 
-def problem(
-    scene: Scene, options: pass_options.PassOptions, weights: Path | None
-) -> tuple[NormalisedObjective, Window, Float]:
+def problem(scene: Scene, options: PassOptions, weights: Path | None) -> tuple[Objective, Window, Float]:
     """A first pass's objective at full resolution, its window and its start."""
     options = dataclasses.replace(options, levels=1)
     network = load_backbone(options.backbone, passes.wanted_taps(options), weights=weights).network.to(CPU)
     window = passes.pass_levels("first_pass", scene, options, network)[0].window
-    source = passes.harmonised(window, passes.membrane_for(scene.agreement()))
+    source = harmonised(window, passes.membrane_for(scene.agreement()))
     window = dataclasses.replace(window, source=source)
     start = passes.poisson_start(window)
-    objective = passes._objective("first_pass", scene, window, options, network, start, CPU)
-    assert isinstance(objective, NormalisedObjective)
-    return objective, window, start
+    setting = Setting("first_pass", scene, window, options, network, start, CPU, Prepared())
+    return kind_of(options.objective).build(setting), window, start
 
 
-def judge(scene: Scene, weights: Path, palette: float) -> tuple[NormalisedObjective, Window, Float]:
+def judge(scene: Scene, weights: Path, palette: float) -> tuple[Objective, Window, Float]:
     """VGG-19's unweighted terms, its window and the start."""
-    options = dataclasses.replace(options_for("vgg19", 1).first, weights=Weights(1, 1, 1), palette=palette)
+    options = dataclasses.replace(
+        options_for("vgg19", 1).first, weights=Weights(gradient=1, style=1, content=1), palette=palette
+    )
     return problem(scene, options, weights)
 
 
-def terms(objective: NormalisedObjective, picture: Float) -> dict[str, float]:
+def terms(objective: Objective, picture: Float) -> dict[str, float]:
     image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
     with torch.no_grad():
         return {name: float(value) for name, value in objective.terms(objective.pixels.gather(image)).items()}

@@ -59,13 +59,14 @@ def planned(case: dict[str, Any]) -> dict[str, Any]:
     from deep_image_blending import passes
     from deep_image_blending.networks.backbones import load_backbone
     from deep_image_blending.options import presets
+    from deep_image_blending.options.pass_options import PASSES
     from deep_image_blending.pictures import load_picture
     from deep_image_blending.pictures.scene import compose_scene
     from deep_image_blending.runs import plan
 
     torch.set_num_threads(case["threads"])
     base = presets.preset("natural")
-    for name in ("first_pass", "second_pass"):
+    for name in PASSES:
         own = dataclasses.replace(base.of(name), backbone=case["backbone"], num_steps=case["steps"])
         base = base.with_pass(name, own)
     side = case["object"]
@@ -78,16 +79,16 @@ def planned(case: dict[str, Any]) -> dict[str, Any]:
     taps = passes.wanted_taps(base.first)
     weights = case["weights"] if case["backbone"] == "vgg19" else None
     network = load_backbone(case["backbone"], taps, weights=weights and Path(weights))
-    loaded = {"first_pass": network, "second_pass": network}
-    estimate = plan.plan_run(scene, base, loaded, ("first_pass", "second_pass"), case["way"])
+    loaded = dict.fromkeys(PASSES, network)
+    estimate = plan.plan_run(scene, base, loaded, PASSES, case["way"])
     guessed = sum(plan.seconds_of(estimate, base, loaded).values())
     began = time.perf_counter()
-    thrifty = case["way"] == "thrifty"
-    first = passes.first_pass(scene, base, network, thrifty=thrifty)
+    conduct = passes.Conduct(thrifty=case["way"] == "thrifty")
+    first = passes.first_pass(scene, base, network, conduct=conduct)
     middle = peak()
     frozen = first.written()
     del first
-    second = passes.second_pass(scene, base, network, frozen, thrifty=thrifty)
+    second = passes.second_pass(scene, base, network, frozen, conduct)
     return {
         "estimate": estimate.peak.host,
         "by_pass": [estimate.held + one.amount.host for one in estimate.passes],

@@ -38,14 +38,15 @@ from skimage.metrics import structural_similarity
 
 from deep_image_blending import passes
 from deep_image_blending.measures import MEASURES, evaluate_scene
-from deep_image_blending.networks.backbones import load_backbone
-from deep_image_blending.options import pass_options, presets
+from deep_image_blending.networks.backbones import Backbone, load_backbone
+from deep_image_blending.options import presets
+from deep_image_blending.options.pass_options import PASSES, PassName, PassOptions
 from deep_image_blending.options.run_options import Options
 from deep_image_blending.pictures import as_float, compose_like, load_picture
 from deep_image_blending.pictures.demo import demos
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
-from deep_image_blending.runs import execution as pipeline
+from deep_image_blending.runs.loading import on_embedded
 from deep_image_blending.solve.poisson import guidance_laplacian, mixed_laplacian, solve_poisson
 from deep_image_blending.views.contact_sheet import contact_sheet, with_margin
 
@@ -247,23 +248,22 @@ def opencv(scene: Scene) -> Pixels:
     return np.asarray(cloned[1:-1, 1:-1], np.uint8)
 
 
-def ours(options: Options, weights: Path | None = None, *, last: pass_options.PassName = "second_pass") -> Method:
+def ours(options: Options, weights: Path | None = None, *, last: PassName = "second_pass") -> Method:
     """Both passes with these options, or the first alone."""
 
     def blended(scene: Scene) -> Pixels:
         first = passes.first_pass(scene, options, _backbone(options.first, weights))
-        picture = compose_like(scene.target, first.picture, first.changed)
-        if last == "second_pass":
-            second = passes.second_pass(scene, options, _backbone(options.second, weights), as_float(picture))
-            picture = compose_like(scene.target, second.picture, second.changed)
-        return np.asarray(picture, np.uint8)
+        if last == "first_pass":
+            return np.asarray(first.written(), np.uint8)
+        second = passes.second_pass(scene, options, _backbone(options.second, weights), first.written())
+        return np.asarray(second.written(), np.uint8)
 
     return blended
 
 
 def on(backbone: str, options: Options) -> Options:
     """The same options on another backbone of VGG's layers."""
-    for name in config.PASSES:
+    for name in PASSES:
         options = options.with_pass(name, dataclasses.replace(options.of(name), backbone=backbone))
     return options
 
@@ -271,8 +271,8 @@ def on(backbone: str, options: Options) -> Options:
 def published(steps: int) -> Options:
     """The published objective on the embedded backbone, which needs a line search."""
     options = presets.preset("wacv2020")
-    for name in config.PASSES:
-        own = pipeline.on_embedded(options.of(name))
+    for name in PASSES:
+        own = on_embedded(options.of(name))
         options = options.with_pass(name, dataclasses.replace(own, num_steps=steps))
     return dataclasses.replace(options, published_input=False)
 
@@ -390,7 +390,7 @@ def _written(scene: Scene, picture: npt.NDArray[np.float32], changed: Mask) -> P
     return np.asarray(compose_like(scene.target, picture, changed), np.uint8)
 
 
-def _backbone(options: pass_options.PassOptions, weights: Path | None) -> pipeline.Backbone:
+def _backbone(options: PassOptions, weights: Path | None) -> Backbone:
     return load_backbone(options.backbone, passes.wanted_taps(options), weights=weights)
 
 

@@ -25,11 +25,13 @@ from rich.table import Table
 from scipy.optimize import minimize
 from torch import Tensor
 
-from deep_image_blending import passes
-from deep_image_blending.objectives.natural import NormalisedObjective
+from deep_image_blending.objectives.objective import Objective
 from deep_image_blending.options import presets
+from deep_image_blending.passes.two_passes import FIRST_STEP
+from deep_image_blending.pictures import image_tensor
 from deep_image_blending.pictures.demo import demo_named
 from deep_image_blending.solve.lbfgs import LBFGS
+from deep_image_blending.solve.preconditioner import sobolev_preconditioner
 
 from .embedded import problem, scene_of
 
@@ -44,7 +46,7 @@ class Enough(Exception):
 class Counted:
     """An objective's value and gradient, and what was reached when."""
 
-    def __init__(self, objective: NormalisedObjective, budget: int) -> None:
+    def __init__(self, objective: Objective, budget: int) -> None:
         self.objective, self.budget = objective, budget
         self.began = time.perf_counter()
         self.seconds: list[float] = []
@@ -65,8 +67,8 @@ class Counted:
 def of_ours(preconditioned: bool) -> Callable[[Counted, Tensor, float], None]:
     def run(f: Counted, x: Tensor, cutoff: float) -> None:
         pixels = f.objective.pixels
-        precondition = passes.sobolev_preconditioner(pixels, cutoff) if preconditioned else None
-        solver = LBFGS(x, history=HISTORY, first_step=passes.FIRST_STEP, precondition=precondition)
+        precondition = sobolev_preconditioner(pixels, cutoff) if preconditioned else None
+        solver = LBFGS(x, history=HISTORY, first_step=FIRST_STEP, precondition=precondition)
         while solver.status == "running":
             solver.tell(*f(solver.ask()))
 
@@ -130,7 +132,7 @@ def main() -> None:
     given = parser.parse_args()
     options = dataclasses.replace(presets.preset("natural").first, backbone=given.backbone)
     objective, _, start = problem(scene_of(demo_named(given.demo), given.scale), options, given.weights)
-    x, cutoff = objective.pixels.gather(passes._image(start, CPU)), options.cutoff
+    x, cutoff = objective.pixels.gather(image_tensor(start, CPU)), options.cutoff
     found: dict[str, Counted] = {}
     for name, solve in SOLVERS.items():
         with contextlib.suppress(Enough):

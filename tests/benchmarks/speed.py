@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,20 +25,23 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from deep_image_blending import passes
 from deep_image_blending.networks.backbones import load_backbone, read_state_dict, with_normalisation
 from deep_image_blending.networks.box import Box, whole
-from deep_image_blending.networks.network import Network
+from deep_image_blending.networks.network import PUBLISHED, Network
 from deep_image_blending.networks.region import RegionFeatures
+from deep_image_blending.objectives.kinds import kind_of
+from deep_image_blending.objectives.objective import Prepared, Setting
 from deep_image_blending.options import presets
 from deep_image_blending.pictures import load_mask, load_picture
-from deep_image_blending.pictures.demo import demo_named
+from deep_image_blending.pictures.demo import Demo, demo_named
 from deep_image_blending.pictures.scene import compose_scene
 
 from .. import published
 
 TAPS = ("relu1_2", "relu2_2", "relu3_3")
 CPU = torch.device("cpu")
+SIDES, CANVASES = [64, 96, 128, 192, 256, 384, 512], [256, 512, 1024, 2048, 4096]
+"""Pixels of the objects and of the canvases that seconds are set against."""
 
 
 def median(action: Callable[[], object], times: int) -> float:
@@ -51,26 +55,31 @@ def median(action: Callable[[], object], times: int) -> float:
     return statistics.median(seconds)
 
 
-def widened(path: Path, folder: Path, height: int, width: int) -> Path:
-    """The demo's pictures at the benchmark's size, as files that both programs read."""
-    out = folder / path.name
-    Image.open(path).resize((width, height)).save(out)
-    return out
+def squared(demo: Demo, folder: Path, side: int) -> tuple[Path, Path, Path]:
+    """A demo's source, mask and target, each a square of that side, as files in a folder for both programs."""
+    found = []
+    for path in (demo.source, demo.mask, demo.target):
+        found.append(folder / path.name)
+        Image.open(path).resize((side, side)).save(found[-1])
+    return found[0], found[1], found[2]
 
 
-def identical_objective(given: argparse.Namespace, files: tuple[Path, Path, Path]) -> dict[str, Any]:
+def identical_objective(weights: Path, size: int, times: int) -> dict[str, float]:
     """1. Seconds an evaluation of the published first pass, value and gradient."""
-    ss, ts = round(0.6 * given.size), given.size
-    case = published.load_case(*files, ss, ts, ts // 2, ts // 2)
-    vgg = published.Vgg(read_state_dict(given.weights), "vgg19", TAPS)
+    ss, ts = round(0.6 * size), size
+    vgg = published.Vgg(read_state_dict(weights), "vgg19", TAPS)
     base = presets.preset("wacv2020")
     first = dataclasses.replace(base.first, style_layers=TAPS, backbone="vgg19")
     place = dataclasses.replace(base.placement, ss=ss, ts=ts, x=ts // 2, y=ts // 2)
-    scene = compose_scene(load_picture(files[0]), load_mask(files[1]), load_picture(files[2]), place)
-    network = load_backbone("vgg19", set(TAPS), weights=given.weights).network.to(CPU)
-    network = with_normalisation(network, passes.PUBLISHED)
+    with tempfile.TemporaryDirectory() as folder:
+        files = squared(demo_named(), Path(folder), size)
+        case = published.load_case(*files, ss, ts, ts // 2, ts // 2)
+        scene = compose_scene(load_picture(files[0]), load_mask(files[1]), load_picture(files[2]), place)
+    network = load_backbone("vgg19", set(TAPS), weights=weights).network.to(CPU)
+    network = with_normalisation(network, PUBLISHED)
     window = scene.window(None)
-    objective = passes._objective("first_pass", scene, window, first, network, window.target, CPU)
+    setting = Setting("first_pass", scene, window, first, network, window.target, CPU, Prepared())
+    objective = kind_of(first.objective).build(setting)
     start = torch.randn(1, 3, ts, ts)
 
     def plain() -> None:
@@ -81,7 +90,7 @@ def identical_objective(given: argparse.Namespace, files: tuple[Path, Path, Path
         x = start.reshape(3, -1).clone().requires_grad_(True)
         torch.stack(list(objective.terms(x).values())).sum().backward()
 
-    a, b = median(plain, given.times), median(ours, given.times)
+    a, b = median(plain, times), median(ours, times)
     return {"published_s": a, "ours_s": b, "ratio": a / b}
 
 
@@ -108,27 +117,33 @@ def networks(weights: Path) -> dict[str, tuple[Network, set[str]]]:
     return {
         "VGG-16 to relu4_3": (_untrained_vgg16(), {"relu4_3", *TAPS}),
         "VGG-19 to relu3_3": (vgg19, set(TAPS)),
-        "embedded": (load_backbone("embedded", set(TAPS)).network.to(CPU), set(TAPS)),
+        "embedded": (embedded(), set(TAPS)),
     }
 
 
-def same_region(given: argparse.Namespace) -> dict[str, Any]:
+def embedded() -> Network:
+    return load_backbone("embedded", set(TAPS)).network.to(CPU)
+
+
+def same_region(weights: Path, side: int, times: int) -> dict[str, float]:
     """2. Seconds of one evaluation of the same object's features, by backbone."""
-    side = given.size // 2
     return {
-        name: region_seconds(network, taps, side, 2 * side, given.times)
-        for name, (network, taps) in networks(given.weights).items()
+        name: region_seconds(network, taps, side, 2 * side, times)
+        for name, (network, taps) in networks(weights).items()
     }
 
 
-def scaling(given: argparse.Namespace) -> dict[str, Any]:
+def scaling(sides: list[int], canvases: list[int], times: int) -> dict[str, Any]:
     """3. Seconds of an evaluation of the embedded backbone against the object's size and the canvas's."""
-    network, taps = networks(given.weights)["embedded"]
-    sides, canvases = [64, 96, 128, 192, 256, 384, 512], [256, 512, 1024, 2048, 4096]
-    by_object = [region_seconds(network, taps, side, 1024, given.times) for side in sides]
-    by_canvas = [region_seconds(network, taps, 128, canvas, given.times) for canvas in canvases]
+    network, taps = embedded(), set(TAPS)
+    by_object = [region_seconds(network, taps, side, 1024, times) for side in sides]
+    by_canvas = [region_seconds(network, taps, 128, canvas, times) for canvas in canvases]
     return {
-        "object": {"side": sides, "seconds": by_object, "slope": slope([s * s for s in sides[2:]], by_object[2:])},
+        "object": {
+            "side": sides,
+            "seconds": by_object,
+            "slope": slope([s * s for s in sides[-5:]], by_object[-5:]),
+        },
         "canvas": {"side": canvases, "seconds": by_canvas, "slope": slope([c * c for c in canvases], by_canvas)},
     }
 
@@ -167,28 +182,21 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path, help="draw seconds against sizes here")
     given = parser.parse_args()
-    demo = demo_named()
-    folder = Path("/tmp") if given.json is None else given.json.parent
-    files = (
-        widened(demo.source, folder, given.size, given.size),
-        widened(demo.mask, folder, given.size, given.size),
-        widened(demo.target, folder, given.size, given.size),
-    )
     console = Console(width=110)
     report: dict[str, Any] = {"size": given.size, "threads": torch.get_num_threads()}
 
-    report["identical_objective"] = one = identical_objective(given, files)
+    report["identical_objective"] = one = identical_objective(given.weights, given.size, given.times)
     table = Table("", "published", "ours", "ratio", title="Seconds an evaluation of the published objective")
     table.add_row(f"{given.size} px", f"{one['published_s']:.3f}", f"{one['ours_s']:.3f}", f"{one['ratio']:.2f}")
     console.print(table)
 
-    report["region"] = regions = same_region(given)
+    report["region"] = regions = same_region(given.weights, given.size // 2, given.times)
     table = Table("", "seconds", "VGG-16 / it", title=f"Features of a {given.size // 2} px object, with gradient")
     for name, seconds in regions.items():
         table.add_row(name, f"{seconds:.3f}", f"{regions['VGG-16 to relu4_3'] / seconds:.1f}")
     console.print(table)
 
-    report["scaling"] = three = scaling(given)
+    report["scaling"] = three = scaling(SIDES, CANVASES, given.times)
     table = Table("", *("" for _ in range(7)), show_header=False, title="Seconds an evaluation, embedded")
     for key, row in three.items():
         table.add_row(f"{key}, side", *map(str, row["side"]))

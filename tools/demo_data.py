@@ -1,6 +1,6 @@
-"""Make the demo cases: `python data/make.py` writes every picture in this folder anew, always the same.
+"""Make the demo cases: `python -m tools.demo_data` writes the pictures of the package's `data/`, always the same.
 
-Photographs are those that scikit-image's package carries under CC0 or in the public domain (see README.md).
+Photographs are those that scikit-image's package carries under CC0 or in the public domain (see its README.md).
 The paintings are made here: a procedural landscape, repainted in curved brush strokes from coarse to fine (after
 A. Hertzmann, Painterly Rendering with Curved Brush Strokes of Multiple Sizes, 1998), lit as if it had relief.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -16,7 +17,7 @@ from scipy import ndimage
 from skimage import data
 from skimage.segmentation import random_walker
 
-HERE = Path(__file__).parent
+DATA = Path(__file__).parents[1] / "deep_image_blending" / "data"
 SIZE = 448
 
 
@@ -26,7 +27,7 @@ def noise(random: np.random.Generator, size: int, roughness: float, stretch: flo
     amplitude = (np.hypot(fy, fx * stretch) + 1 / size) ** -roughness
     phase = random.normal(size=amplitude.shape) + 1j * random.normal(size=amplitude.shape)
     plane = np.fft.irfft2(phase * amplitude, (size, size))
-    return (plane - plane.mean()) / plane.std()
+    return np.asarray((plane - plane.mean()) / plane.std())
 
 
 def landscape(random: np.random.Generator, size: int, warm: bool) -> np.ndarray:
@@ -57,9 +58,9 @@ def landscape(random: np.random.Generator, size: int, warm: bool) -> np.ndarray:
         x, y = random.uniform(0, 1), random.uniform(0.63, 0.72)
         radius = random.uniform(0.02, 0.06) * (0.6 + 3 * (y - 0.6))
         blob = np.hypot((columns - x), (rows - y + radius) * 1.1) < radius * (1 + 0.25 * noise(random, size, 1.0))
-        tone = np.array((0.20, 0.30, 0.16)) * random.uniform(0.7, 1.5)
+        leaves = np.array((0.20, 0.30, 0.16)) * random.uniform(0.7, 1.5)
         light = 1 + 0.9 * ((y - radius - rows) / radius).clip(-0.4, 1)[..., None]
-        image = np.where(blob[..., None], tone * light, image)
+        image = np.where(blob[..., None], leaves * light, image)
     return image.clip(0, 1)
 
 
@@ -101,9 +102,10 @@ def painted(random: np.random.Generator, image: np.ndarray) -> np.ndarray:
                 lift.line(shifted, fill=int(random.integers(60, 200)), width=1)
         canvas = np.asarray(layer, np.float64) / 255
         relief = np.asarray(high, np.float64) / 255
-    lift_x, lift_y = np.gradient(ndimage.gaussian_filter(relief, 0.7))
+    slope = np.asarray(sum(np.gradient(ndimage.gaussian_filter(relief, 0.7))))
     weave = 0.012 * (np.sin(np.arange(width) * 2.1)[None] * np.sin(np.arange(height) * 2.1)[:, None])
-    return (canvas * (1 + 0.22 * (lift_x + lift_y)[..., None]) + weave[..., None]).clip(0, 1)
+    lit = canvas * (1 + 0.22 * slope[..., None]) + weave[..., None]
+    return np.asarray(lit.clip(0, 1))
 
 
 def polygon(shape: tuple[int, int], points: list[tuple[int, int]]) -> np.ndarray:
@@ -118,7 +120,8 @@ def matte(image: np.ndarray, sure: np.ndarray, possible: np.ndarray, beta: float
     seeds = np.zeros(sure.shape, int)
     seeds[~possible] = 2
     seeds[sure] = 1
-    return random_walker(image / 255, seeds, beta=beta, channel_axis=-1, return_full_prob=True, mode="cg_j")[0]
+    walked = random_walker(image / 255, seeds, beta=beta, channel_axis=-1, return_full_prob=True, mode="cg_j")
+    return np.asarray(walked[0])
 
 
 def disc(radius: int) -> np.ndarray:
@@ -126,9 +129,11 @@ def disc(radius: int) -> np.ndarray:
     return offsets[:, None] ** 2 + offsets[None] ** 2 <= radius**2
 
 
-def save(name: str, title: str, source: np.ndarray, mask: np.ndarray, target: np.ndarray, place: dict) -> None:
+def save(
+    name: str, title: str, source: np.ndarray, mask: np.ndarray, target: np.ndarray, place: dict[str, Any]
+) -> None:
     """Write one case. mask in 0..1; place: ss, ts, x, y and where the pictures are from."""
-    folder = HERE / name
+    folder = DATA / name
     folder.mkdir(exist_ok=True)
     Image.fromarray(source).save(folder / "source.jpg", quality=92)
     Image.fromarray(np.rint(mask.clip(0, 1) * 255).astype(np.uint8)).save(folder / "mask.png", optimize=True)
@@ -158,7 +163,7 @@ def with_tip(photograph: np.ndarray, rows: int) -> np.ndarray:
     # As soft as the photograph is there, fading out where its own rows begin.
     share = (1 - (np.arange(len(whole)) - rows) / 3).clip(0, 1)[:, None, None]
     whole = whole + share * (ndimage.gaussian_filter(whole, (1.2, 1.2, 0)) - whole)
-    return np.rint(whole).astype(np.uint8)
+    return np.asarray(np.rint(whole), np.uint8)
 
 
 def shuttle(painting: np.ndarray) -> None:
@@ -181,7 +186,7 @@ def shuttle(painting: np.ndarray) -> None:
         photograph, hard.astype(float), painting * 255,
         {"ss": 264, "ts": None, "x": 158, "y": 300, "sources": {
             "source": "NASA, portrait of Eileen Collins, public domain; skimage.data.astronaut",
-            "target": "painted by data/make.py, CC0"}},
+            "target": "painted by tools/demo_data.py, CC0"}},
     )  # fmt: skip
 
 
@@ -202,7 +207,7 @@ def coffee(gravel: np.ndarray) -> None:
         "coffee", "A cup of coffee on gravel", photograph, cup.astype(float), gravel,
         {"ss": 300, "ts": None, "x": 250, "y": 240, "sources": {
             "source": "Rachel Michetti, CC0; skimage.data.coffee",
-            "target": "CC0Textures Gravel04, CC0, tinted by data/make.py; skimage.data.gravel"}},
+            "target": "CC0Textures Gravel04, CC0, tinted by tools/demo_data.py; skimage.data.gravel"}},
     )  # fmt: skip
 
 
@@ -226,7 +231,7 @@ def portrait(painting: np.ndarray) -> None:
         photograph, soft, painting * 255,
         {"ss": 400, "ts": None, "x": SIZE - 200, "y": SIZE - 200, "sources": {
             "source": "NASA, portrait of Eileen Collins, public domain; skimage.data.astronaut",
-            "target": "painted by data/make.py, CC0"}},
+            "target": "painted by tools/demo_data.py, CC0"}},
     )  # fmt: skip
 
 
@@ -252,7 +257,7 @@ def rocket(painting: np.ndarray) -> None:
         painting * 255,
         {"ss": 339, "ts": None, "x": SIZE - 139, "y": 260, "sources": {
             "source": "SpaceX, released to the public domain; skimage.data.rocket",
-            "target": "painted by data/make.py, CC0"}},
+            "target": "painted by tools/demo_data.py, CC0"}},
     )  # fmt: skip
 
 

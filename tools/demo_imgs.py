@@ -1,4 +1,4 @@
-"""Make the README's pictures: `python demo_imgs/make.py [--backbone NAME] [--weights FILE]`.
+"""Make the README's pictures: `python -m tools.demo_imgs [--backbone NAME] [--weights FILE]`.
 
 Every sheet is made by the program from the bundled demo cases, with the default preset; those on paintings with
 `painterly` too.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -16,7 +17,7 @@ from deep_image_blending import blend, poisson_blend
 from deep_image_blending.cli.app import run_command
 from deep_image_blending.pictures.demo import Demo, demos
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "demo_imgs"
 CELL = 300
 PAINTINGS, PHOTOGRAPHS = ("portrait", "shuttle", "rocket"), ("coffee",)
 ABLATED = "coffee"
@@ -45,7 +46,7 @@ def sheet(rows: list[list[tuple[str, Path | np.ndarray]]], path: Path) -> None:
     print(path)
 
 
-def comparison(demo: Demo, more: dict[str, object]) -> list[tuple[str, Path | np.ndarray]]:
+def comparison(demo: Demo, more: dict[str, Any]) -> list[tuple[str, Path | np.ndarray]]:
     place = demo.placement
     result = blend(demo.source, demo.mask, demo.target, placement=place, **more)
     assert result.first_pass is not None
@@ -59,7 +60,7 @@ def comparison(demo: Demo, more: dict[str, object]) -> list[tuple[str, Path | np
     ]
 
 
-def painted(demo: Demo, more: dict[str, object]) -> list[tuple[str, Path | np.ndarray]]:
+def painted(demo: Demo, more: dict[str, Any]) -> list[tuple[str, Path | np.ndarray]]:
     """A comparison with both presets' second passes."""
     cells = comparison(demo, more)
     other = blend(demo.source, demo.mask, demo.target, placement=demo.placement, preset="painterly", **more)
@@ -71,15 +72,15 @@ def main() -> None:
     parser.add_argument("--backbone", default="auto")
     parser.add_argument("--weights", type=Path)
     given = parser.parse_args()
-    more: dict[str, object] = {"backbone": given.backbone}
+    more: dict[str, Any] = {"backbone": given.backbone}
     if given.weights is not None:
         more["weights"] = given.weights
     cases = {demo.name: demo for demo in demos()}
     rows = [painted(cases[name], more) for name in PAINTINGS]
-    sheet([rows[0][2:4] + rows[0][5:]], HERE / "first_demo.jpg")
-    sheet(rows, HERE / "painting_comparison.jpg")
-    sheet([comparison(cases[name], more) for name in PHOTOGRAPHS], HERE / "real_comparison.jpg")
-    study = HERE / "ablation_study.png"
+    sheet([rows[0][2:4] + rows[0][5:]], FOLDER / "first_demo.jpg")
+    sheet(rows, FOLDER / "painting_comparison.jpg")
+    sheet([comparison(cases[name], more) for name in PHOTOGRAPHS], FOLDER / "real_comparison.jpg")
+    study = FOLDER / "ablation_study.png"
     weights = [] if given.weights is None else ["--weights", str(given.weights)]
     command = ["ablation", "--demo", ABLATED, "--crop", "--backbone", given.backbone, *weights]
     if code := run_command([*command, "--output-file", str(study)]):
