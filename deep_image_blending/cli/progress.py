@@ -77,7 +77,7 @@ class PlainLines:
         self.next = sampled_after(record.index, record.budget)
         terms = "  ".join(f"{name} {value:.4g}" for name, value in record.terms.items())
         self.console.print(
-            f"{self.title} {record.index}/{record.budget}  total {record.total:.5g}  {terms}  "
+            f"{self.title} {record.index}/{record.budget}{of_round(record)}  total {record.total:.5g}  {terms}  "
             f"{record.seconds:.1f} s, {remaining(record):.0f} s left",
             highlight=False,
             soft_wrap=True,
@@ -122,7 +122,8 @@ def loss_table(title: str, rows: list[Evaluation]) -> Table:
     """The last rows of a pass: every weighted term, their total, its change, pace and time left."""
     latest = rows[-1]
     terms = [name for name in declared() if name in latest.terms]
-    table = Table(title=f"{title}: evaluation {latest.index} of {latest.budget}", title_justify="left")
+    where = f"evaluation {latest.index} of {latest.budget}{of_round(latest)}"
+    table = Table(title=f"{title}: {where}", title_justify="left")
     for heading in ("evaluation", *terms, "total", "change", "s/eval.", "left"):
         table.add_column(heading, justify="right", no_wrap=True)
     shown = rows[-ROWS:]
@@ -139,6 +140,11 @@ def loss_table(title: str, rows: list[Evaluation]) -> Table:
         )
         before = row
     return table
+
+
+def of_round(record: Evaluation) -> str:
+    """Which round an evaluation is of, where its pass goes in rounds."""
+    return f", round {record.round} of {record.rounds}" if record.rounds else ""
 
 
 def remaining(record: Evaluation) -> float:
