@@ -292,12 +292,15 @@ class Painter:
 class PaintedObjective:
     """One round's weighted sum of losses, its matches fixed.
 
-    start: (1, 3, h, w), the window's picture that the solver begins with.
+    start: (1, 3, h, w), the window's picture that the solver begins with. strength: the share of the painting's
+    palette that is wanted.
     """
 
     start: Tensor
 
-    def __init__(self, painter: Painter, matches: Matches, weights: Mapping[str, float], start: Tensor) -> None:
+    def __init__(
+        self, painter: Painter, matches: Matches, weights: Mapping[str, float], start: Tensor, strength: float
+    ) -> None:
         view = painter.view
         self.painter, self.pixels, self.weights, self.start = painter, view.pixels, weights, start
         self.places, self.theirs, self.goals = {}, {}, dict[str, Moments]()
@@ -317,6 +320,8 @@ class PaintedObjective:
             ]
             pool = max(2, round(recipe.TONE_SCALE / view.scale))
             freedom = recipe.TONE_FREEDOM * stroke_contrast(around, pool)
+            # The object's own palette is held the more firmly, the less of the painting's is wanted.
+            freedom[:, 1:] *= strength
             self.tone = Tone(view.wanted, view.mask, pool, freedom, painter.variance)
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
@@ -371,7 +376,7 @@ def build(setting: Setting) -> PaintedObjective:
     if step.opens:
         current = _opened(painter, matches, current)
     start = frame.placed(current, view.pixels.target)
-    return PaintedObjective(painter, matches, weights_of(setting), start)
+    return PaintedObjective(painter, matches, weights_of(setting), start, setting.options.strength)
 
 
 def weights_of(setting: Setting) -> dict[str, float]:

@@ -89,6 +89,8 @@ def execute(job: Job, hooks: Hooks | None = None) -> Outcome:
             if job.mode == "new":
                 begin_run(run, ready)
             else:
+                known = run.manifest.get("decisions", [])
+                run.update(decisions=[*known, *(said for said in ready.said if said not in known)])
                 _restore_pictures(run, ready)
             return _passes(ready, hooks, run)
 
