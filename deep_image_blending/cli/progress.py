@@ -81,7 +81,7 @@ class PlainLines:
         self.next = sampled_after(record.index, record.budget)
         terms = "  ".join(f"{name} {value:.4g}" for name, value in record.terms.items())
         self.console.print(
-            f"{self.title} {record.index}/{record.budget}  total {record.total:.5g}  {terms}  "
+            f"{self.title} {record.index}/{record.budget}{of_round(record)}  total {record.total:.5g}  {terms}  "
             f"{record.seconds:.1f} s, {remaining(record):.0f} s left",
             highlight=False,
             soft_wrap=True,
@@ -159,7 +159,7 @@ class LossTable:
             kept.add(one.heading)
             left -= one.width
         shown = [one for one in columns if one.heading in kept]
-        title = Text(f"{self.title}: evaluation {latest.index} of {latest.budget}")
+        title = Text(f"{self.title}: evaluation {latest.index} of {latest.budget}{of_round(latest)}")
         table = Table(title=title, title_justify="left")
         for one in shown:
             table.add_column(one.heading, justify="right", no_wrap=True)
@@ -193,6 +193,11 @@ class LossTable:
 
 def _change(row: Evaluation, before: Evaluation | None) -> str:
     return "" if before is None or before.total == 0 else f"{100 * (row.total / before.total - 1):+.1f}%"
+
+
+def of_round(record: Evaluation) -> str:
+    """Which round an evaluation is of, where its pass goes in rounds."""
+    return f", round {record.round} of {record.rounds}" if record.rounds else ""
 
 
 def remaining(record: Evaluation) -> float:

@@ -6,9 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.objectives.objective import Kind, Objective, Setting
+from deep_image_blending.objectives import recipe
+from deep_image_blending.objectives.objective import Kind, Objective, Setting, Unknowns
+from deep_image_blending.objectives.schedule import Stage, finest_scale, resolutions, rounds, studied_margin
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deep_image_blending.networks.network import Network
+    from deep_image_blending.options.pass_options import PassOptions
+    from deep_image_blending.pictures import Float
     from deep_image_blending.pictures.scene import Scene
 
 
@@ -17,11 +24,23 @@ class Normalised:
 
     whole_canvas = False
     every_pixel = False
+    mask_alone = True
     thrifty = True
     harmonises = True
+    copies = False
+    sees: frozenset[str] = frozenset()
 
     def evaluations(self, num_steps: int) -> int:
         return num_steps
+
+    def schedule(self, scene: Scene, options: PassOptions) -> list[Stage]:
+        return resolutions(scene, options, self.evaluations(options.num_steps))
+
+    def surroundings(self, scene: Scene, network: Network) -> tuple[int | None, int]:
+        # As much of the surroundings as the object is large itself: what the style can be taken from.
+        top, left, bottom, right = scene.region()
+        margin = max(128, bottom - top, right - left, network.reach())
+        return margin, 16 * max(network.strides().values())
 
     def require(self, scene: Scene) -> None:
         return None
@@ -47,18 +66,35 @@ class Normalised:
         taps = taps_of(setting.options)
         return NormalisedObjective(setting.network, setting.options, tensors, statistics, taps, setting.tile)
 
+    def unknowns(self, target: Tensor, mask: Tensor) -> Unknowns:
+        from deep_image_blending.solve.pixels import Pixels
+
+        return Pixels(target, mask)
+
+    def finished(self, setting: Setting, blend: Float) -> Float:
+        return blend
+
 
 class Published:
     """The losses of the published program, number for number; see `published.py`."""
 
     whole_canvas = True
     every_pixel = True
+    mask_alone = False
     thrifty = False
     harmonises = False
+    copies = False
+    sees: frozenset[str] = frozenset()
 
     def evaluations(self, num_steps: int) -> int:
         # The published program steps 20 evaluations at a time until their number exceeds the steps.
         return 20 * (num_steps // 20 + 1)
+
+    def schedule(self, scene: Scene, options: PassOptions) -> list[Stage]:
+        return resolutions(scene, options, self.evaluations(options.num_steps))
+
+    def surroundings(self, scene: Scene, network: Network) -> tuple[int | None, int]:
+        return None, 1
 
     def require(self, scene: Scene) -> None:
         height, width = scene.canvas
@@ -79,8 +115,61 @@ class Published:
         make = published.first_pass if setting.name == "first_pass" else published.second_pass
         return make(setting)
 
+    def unknowns(self, target: Tensor, mask: Tensor) -> Unknowns:
+        from deep_image_blending.solve.pixels import Pixels
 
-_KINDS: Mapping[str, Kind] = {"normalised": Normalised(), "published": Published()}
+        return Pixels(target, None)
+
+    def finished(self, setting: Setting, blend: Float) -> Float:
+        return blend
+
+
+class Painted:
+    """The object painted with the painting's strokes, in rounds of matching; see `painted.py`. A second pass's."""
+
+    whole_canvas = False
+    every_pixel = False
+    mask_alone = False
+    thrifty = False
+    harmonises = False
+    copies = True
+    sees = frozenset({"style"})
+
+    def evaluations(self, num_steps: int) -> int:
+        return num_steps
+
+    def schedule(self, scene: Scene, options: PassOptions) -> list[Stage]:
+        return rounds(scene, options, self.evaluations(options.num_steps))
+
+    def surroundings(self, scene: Scene, network: Network) -> tuple[int | None, int]:
+        # Every resolution's pixels are whole ones.
+        return studied_margin(scene), 2 ** (len(recipe.ROUNDS) - 1) * finest_scale(scene)
+
+    def require(self, scene: Scene) -> None:
+        return None
+
+    def smallest(self, scene: Scene) -> tuple[tuple[int, int], str]:
+        # Pictures are framed before the network sees them.
+        rows, columns = scene.canvas
+        return (rows + 2 * recipe.FRAME, columns + 2 * recipe.FRAME), f"'{scene.target.path}'"
+
+    def build(self, setting: Setting) -> Objective:
+        from deep_image_blending.objectives import painted
+
+        return painted.build(setting)
+
+    def unknowns(self, target: Tensor, mask: Tensor) -> Unknowns:
+        from deep_image_blending.objectives.painted import PaintedPixels
+
+        return PaintedPixels(target, mask)
+
+    def finished(self, setting: Setting, blend: Float) -> Float:
+        from deep_image_blending.objectives import painted
+
+        return painted.finished(setting, blend)
+
+
+_KINDS: Mapping[str, Kind] = {"normalised": Normalised(), "published": Published(), "painted": Painted()}
 
 
 def kind_of(name: str) -> Kind:

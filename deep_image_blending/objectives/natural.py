@@ -66,6 +66,8 @@ class NormalisedObjective:
     time. The terms and their gradient are the same.
     """
 
+    start = None
+
     def __init__(
         self,
         network: Network,

@@ -28,6 +28,8 @@ class PublishedFirstPass:
     left: the frame's corner on the canvas.
     """
 
+    start = None
+
     def __init__(
         self,
         network: Network,
@@ -88,6 +90,8 @@ class PublishedFirstPass:
 
 class PublishedSecondPass:
     """The second pass: the whole canvas from the frozen first-pass image (1, 3, H, W) to the target's style."""
+
+    start = None
 
     def __init__(
         self,

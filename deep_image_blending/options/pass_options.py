@@ -13,9 +13,12 @@ from deep_image_blending.networks.backbones import require_backbone
 from deep_image_blending.options.groups import LOSSES, METHOD
 
 PassName = Literal["first_pass", "second_pass"]
+PaintingName = Literal["strokes", "dots", "soft", "poster", "drawing"]
 PASSES: tuple[PassName, ...] = ("first_pass", "second_pass")
 
 _RELATIVE = ("normalised",)
+_PAINTED = ("painted",)
+OBJECTIVES = ("normalised", "published", "painted")
 
 
 class Weights(Mapping[str, float]):
@@ -62,8 +65,8 @@ class PassOptions:
     """What one pass optimises, and how. Raises InputError for a value out of its range.
 
     objective: `normalised` losses (terms are relative, so weights mean the same at every size and for every
-    backbone), or `published`, the WACV 2020 program's. cutoff: of the Sobolev preconditioner, in units of the
-    Laplacian's eigenvalues (0..8); 0 leaves it out.
+    backbone), `published`, the WACV 2020 program's, or `painted`, a second pass's alone. cutoff: of the Sobolev
+    preconditioner, in units of the Laplacian's eigenvalues (0..8); 0 leaves it out.
     """
 
     weights: Weights = field(default_factory=Weights)
@@ -98,6 +101,7 @@ class PassOptions:
         "The second pass repaints the whole canvas, as published, and not the object alone.",
         METHOD,
         scope="second",
+        objectives=("normalised", "published"),
         negative="--no-canvas",
     )
     smoothing: bool = option(
@@ -159,6 +163,23 @@ class PassOptions:
         LOSSES,
         objectives=_RELATIVE,
     )
+    strength: float = option(
+        0.8,
+        "How far the object is painted in the painting's colours: its own palette (0) to the painting's (1).",
+        METHOD,
+        low=0,
+        high=1,
+        scope="second",
+        objectives=_PAINTED,
+        common=True,
+    )
+    painting: Literal["auto", "strokes", "dots", "soft", "poster", "drawing"] = option(
+        "auto",
+        "What is painted into: directed strokes, dots or grain, soft touches, a flat poster, a drawing, or auto.",
+        METHOD,
+        scope="second",
+        objectives=_PAINTED,
+    )
     reproduce_zero_content: bool = option(
         False,
         "Compare the second pass's content with itself, as the published code does.",
@@ -173,10 +194,15 @@ class PassOptions:
     def __post_init__(self) -> None:
         check(self)
         require_backbone(self.backbone)
-        _one_of("objective", self.objective, ("normalised", "published"))
+        _one_of("objective", self.objective, OBJECTIVES)
         _one_of("line_search", self.line_search, ("armijo", "fixed"))
         if not 0 <= self.cutoff <= 8:
             raise InputError(f"cutoff {self.cutoff} is out of range; give 0 to 8")
+        for name, loss in declared().items():
+            if self.weights[name] and self.objective not in loss.objectives:
+                raise InputError(
+                    f"there is no loss {name!r} in the objective {self.objective}; leave its weight out"
+                )
 
 
 def _one_of(what: str, given: Any, choices: tuple[str, ...]) -> None:

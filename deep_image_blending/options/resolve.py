@@ -17,6 +17,8 @@ from deep_image_blending.options.run_options import Options, with_init
 from deep_image_blending.options.stored import options_to_dict
 from deep_image_blending.pictures.placement import Placement
 
+_PRESETS = {"normalised": "natural", "published": "wacv2020", "painted": "painterly"}
+"""A preset with each objective, for messages."""
 _EARLIER = {"first_steps": "num_steps", "second_steps": "num_steps"}
 
 
@@ -58,9 +60,9 @@ def resolve_options(
             changes[key] = catalogue()[key].coerced(given[key])
     options = dataclasses.replace(options, **changes)
     _refuse_other_pass(given, passes)
+    _refuse_without_effect(given, {one: options.of(one) for one in passes})
     for index, one in enumerate(passes):
         own = options.of(one)
-        _refuse_without_effect(given, own)
         changed = _with_given(given, own, one, index, len(passes))
         options = options.with_pass(one, changed)
     for one in passes:
@@ -102,12 +104,13 @@ def _with_given(given: Mapping[str, Any], own: PassOptions, name: PassName, inde
     changes: dict[str, Any] = {}
     for one in options_of(PassOptions).values():
         value = _given(given, one, name, index, count)
-        if value is not None and one.scope != other and (one.name, value) != ("backbone", "auto"):
+        meant = one.scope != other and (not one.objectives or own.objective in one.objectives)
+        if value is not None and meant and (one.name, value) != ("backbone", "auto"):
             changes[one.name] = value
     weights = {}
     for loss in declared().values():
         value = _given(given, loss.option, name, index, count)
-        if value is not None and loss.scope != other:
+        if value is not None and loss.scope != other and own.objective in loss.objectives:
             weights[loss.name] = value
     if weights:
         changes["weights"] = own.weights.changed(**weights)
@@ -137,15 +140,22 @@ def _refuse_other_pass(given: Mapping[str, Any], passes: tuple[PassName, ...]) -
                 raise InputError(f"{flag} has no effect: the {name.replace('_', ' ')} is not done; leave it out")
 
 
-def _refuse_without_effect(given: Mapping[str, Any], own: PassOptions) -> None:
-    for one in options_of(PassOptions).values():
-        if given.get(one.name) in (None, False) or not one.objectives or own.objective in one.objectives:
+def _refuse_without_effect(given: Mapping[str, Any], own: Mapping[PassName, PassOptions]) -> None:
+    """Raise InputError for what none of the passes has a use for: an option, or the weight of a loss."""
+    known = [(one, one.scope, one.objectives) for one in options_of(PassOptions).values() if one.objectives]
+    known += [(loss.option, loss.scope, loss.objectives) for loss in declared().values()]
+    for one, scope, objectives in known:
+        if given.get(one.name) in (None, False):
             continue
-        if own.objective == "published":
+        objective = [part.objective for name, part in own.items() if scope in ("both", name.partition("_")[0])]
+        if not objective or set(objective) & set(objectives):
+            continue
+        if objective[-1] == "published":
             raise InputError(
                 f"{one.flag} has no effect on the published losses; leave it out, or take --preset natural"
             )
-        raise InputError(f"{one.flag} goes with --preset wacv2020 only")
+        presets = " or ".join(_PRESETS[name] for name in objectives if name in _PRESETS)
+        raise InputError(f"{one.flag} goes with --preset {presets} only")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

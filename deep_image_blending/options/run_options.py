@@ -58,6 +58,8 @@ class Options:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.first.objective == "painted":
+            raise InputError("the objective painted is a second pass's; give the first pass another")
 
     def of(self, name: PassName) -> PassOptions:
         """The options of one pass."""

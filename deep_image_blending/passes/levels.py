@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,40 +12,47 @@ from deep_image_blending.errors import InputError
 from deep_image_blending.networks.mask_regions import thrifty_tile
 from deep_image_blending.networks.network import Network
 from deep_image_blending.objectives.kinds import kind_of
+from deep_image_blending.objectives.schedule import Round, Stage
 from deep_image_blending.options.pass_options import PassName, PassOptions
 from deep_image_blending.pictures.scene import Scene, Window
 
 
 @dataclass(frozen=True)
 class Level:
-    """One resolution of a pass: its window, and the evaluation at which it ends."""
+    """One stage of a pass: its window, the evaluation at which it ends, and its round where it has rounds."""
 
     window: Window
     until: int
+    round: Round | None = None
 
 
-def pass_levels(name: PassName, scene: Scene, pass_options: PassOptions, network: Network) -> list[Level]:
-    """The resolutions of a pass, coarse to fine, with the share of the evaluations that each gets."""
+def pass_window(name: PassName, scene: Scene, pass_options: PassOptions, network: Network) -> Window:
+    """What a pass sees, at full resolution."""
     window = scene.window(*surroundings(scene, pass_options, network))
     if repaints_canvas(name, pass_options):
         window = dataclasses.replace(window, mask=np.ones_like(window.mask))
-    return [Level(window.coarser(scale), until) for scale, until in schedule(scene, pass_options)]
+    return window
 
 
-def schedule(scene: Scene, pass_options: PassOptions) -> list[tuple[int, int]]:
-    """The scales of a pass, coarse to fine, and the evaluation at which each ends."""
-    top, left, bottom, right = scene.region()
-    longer = max(bottom - top, right - left)
-    count = pass_options.levels or max(1, min(4, int(math.log2(max(longer, 1) / 128)) + 1))
-    evaluations = evaluations_of(pass_options)
-    count = min(count, evaluations)
-    levels, spent = [], 0
-    for i in range(count - 1, -1, -1):
-        # The finest level gets half of the evaluations, the others share the rest.
-        share = evaluations // 2 // (count - 1) if i else evaluations - spent
-        spent += max(1, share)
-        levels.append((2**i, spent))
+def pass_levels(name: PassName, scene: Scene, pass_options: PassOptions, network: Network) -> list[Level]:
+    """The stages of a pass, coarse to fine, with the share of the evaluations that each gets."""
+    return levels_of(pass_window(name, scene, pass_options, network), scene, pass_options)
+
+
+def levels_of(window: Window, scene: Scene, pass_options: PassOptions) -> list[Level]:
+    """The same of a window at full resolution."""
+    coarser: dict[int, Window] = {}
+    levels = []
+    for stage in schedule(scene, pass_options):
+        if stage.scale not in coarser:
+            coarser[stage.scale] = window.coarser(stage.scale)
+        levels.append(Level(coarser[stage.scale], stage.until, stage.round))
     return levels
+
+
+def schedule(scene: Scene, pass_options: PassOptions) -> list[Stage]:
+    """The scales of a pass, coarse to fine, and the evaluation at which each ends."""
+    return kind_of(pass_options.objective).schedule(scene, pass_options)
 
 
 def evaluations_of(pass_options: PassOptions) -> int:
@@ -55,8 +61,8 @@ def evaluations_of(pass_options: PassOptions) -> int:
 
 
 def optimises_mask_alone(pass_options: PassOptions) -> bool:
-    """Whether the mask's pixels alone are optimised."""
-    return not (pass_options.canvas or kind_of(pass_options.objective).every_pixel)
+    """Whether the unknowns are the mask's pixels alone."""
+    return kind_of(pass_options.objective).mask_alone and not pass_options.canvas
 
 
 def repaints_canvas(name: PassName, pass_options: PassOptions) -> bool:
@@ -65,15 +71,10 @@ def repaints_canvas(name: PassName, pass_options: PassOptions) -> bool:
 
 
 def surroundings(scene: Scene, pass_options: PassOptions, network: Network) -> tuple[int | None, int]:
-    """The margin and the alignment of a pass's window; a margin of None is the whole canvas.
-
-    The region has as much of its surroundings as it is large itself: what the style can be taken from.
-    """
-    if kind_of(pass_options.objective).whole_canvas or pass_options.canvas:
+    """The margin and the alignment of a pass's window; a margin of None is the whole canvas."""
+    if pass_options.canvas:
         return None, 1
-    top, left, bottom, right = scene.region()
-    margin = max(128, bottom - top, right - left, network.reach())
-    return margin, 16 * max(network.strides().values())
+    return kind_of(pass_options.objective).surroundings(scene, network)
 
 
 def tile_of(network: Network, thrifty: bool) -> int:
@@ -95,7 +96,7 @@ def require_room(scene: Scene, options: PassOptions, network: Network) -> None:
                 f"{what} is {width}x{height}, too small for the layers of {network.name}: give at least "
                 f"{least}x{least} pixels (see --ts and --ss), or shallower --style-layers and --content-layer"
             )
-    coarsest = schedule(scene, options)[0][0]
+    coarsest = schedule(scene, options)[0].scale
     if not fits(canvas[0] // coarsest, canvas[1] // coarsest):
         raise InputError(
             f"'{scene.target.path}' is {canvas[1]}x{canvas[0]}, too small for so many resolutions; "

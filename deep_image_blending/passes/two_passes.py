@@ -13,10 +13,17 @@ from torch import Tensor
 from deep_image_blending.networks.backbones import Backbone, with_normalisation
 from deep_image_blending.networks.network import PUBLISHED, Network
 from deep_image_blending.objectives.kinds import kind_of
-from deep_image_blending.objectives.objective import Objective, Prepared, Setting
+from deep_image_blending.objectives.objective import Objective, Prepared, Setting, Unknowns
 from deep_image_blending.options.pass_options import PassName, PassOptions
 from deep_image_blending.options.run_options import Options
-from deep_image_blending.passes.levels import Level, evaluations_of, pass_levels, require_room, tile_of
+from deep_image_blending.passes.levels import (
+    Level,
+    evaluations_of,
+    levels_of,
+    pass_window,
+    require_room,
+    tile_of,
+)
 from deep_image_blending.passes.result import PassFailed, PassResult
 from deep_image_blending.passes.start import (
     first_start,
@@ -31,7 +38,7 @@ from deep_image_blending.pictures import Pixels as WrittenPixels
 from deep_image_blending.pictures.scene import Scene, Window, averaged
 from deep_image_blending.pictures.tensors import image_tensor, picture_array, plane_tensor
 from deep_image_blending.solve.lbfgs import LBFGS
-from deep_image_blending.solve.loop import Diverged, LoopState, Observer, minimise
+from deep_image_blending.solve.loop import Diverged, LoopState, Observer, Stretch, minimise
 from deep_image_blending.solve.pixels import Pixels
 from deep_image_blending.solve.preconditioner import sobolev_preconditioner
 
@@ -94,7 +101,7 @@ def blend_of(record_point: Tensor, window: Window, options: PassOptions) -> Floa
     """The window's blend (h, w, 3), 0..255 clamped, at a point that an observer received."""
     device = record_point.device
     target, mask = image_tensor(window.target, device), plane_tensor(window.mask, device)
-    image = Pixels(target, None if kind_of(options.objective).every_pixel else mask).scatter(record_point)
+    image = kind_of(options.objective).unknowns(target, mask).scatter(record_point)
     return picture_array(target + mask * (image - target))
 
 
@@ -110,30 +117,40 @@ class _Pass:
         self.device = torch.device(options.device)
         self.network = _placed(backbone.network, options, self.device)
         require_room(scene, self.options, self.network)
-        self.levels = self._levels()
-        self.window = self.levels[-1].window
+        self.window = self._window()
+        self.levels = levels_of(self.window, scene, self.options)
 
     def run(self, init_picture: Float | None, first: Float | WrittenPixels | None) -> PassResult:
-        """Coarse to fine, each resolution beginning with the change that the one before has made."""
+        """Coarse to fine, each resolution beginning with the change that the one before has made.
+
+        Where the pass goes in rounds, a round's objective makes its own start of what the one before ended with,
+        which is saved with the state: what else the objective is made of can be computed again.
+        """
         full = self._begun(init_picture, first)
         state, status = self.conduct.resume, "budget"
         change: Tensor | None = None
+        before = None if state is None else state.before
         for index, level in enumerate(self.levels):
             if self.conduct.resume is not None and index < self.conduct.resume.level:
                 continue
             begun = averaged(full, level.window.scale // self.window.scale)
-            objective = self._objective(level.window, begun)
+            setting = self._setting(level, begun, full, before)
+            objective = self._objective(setting)
             plain = image_tensor(grained(begun, level.window, self.options), self.device)
             if state is None or state.level != index:
-                base = plain if change is None else plain + _finer(change, plain)
+                if objective.start is not None:
+                    base = objective.start
+                else:
+                    base = plain if change is None else plain + _finer(change, plain)
                 done, seconds = (state.evaluation, state.seconds) if state is not None else (0, 0.0)
-                state = LoopState(
-                    self._solver(objective.pixels.gather(base), objective.pixels), index, done, seconds
-                )
+                x0 = objective.pixels.gather(base)
+                state = LoopState(self._solver(x0, objective.pixels), index, done, seconds, before=before)
             else:
                 state.solver.precondition = preconditioner_of(self.options, objective.pixels)
             status = self._minimised(objective, state, level)
-            if index + 1 < len(self.levels):
+            if level.round is not None:
+                before = objective.picture(state.solver.best).detach().clamp(0, 255)
+            elif index + 1 < len(self.levels):
                 # Without the level's own grain: the next one has another.
                 change = objective.pixels.scatter(state.solver.best).detach() - plain
                 if not self.options.canvas:
@@ -141,20 +158,19 @@ class _Pass:
         assert state is not None
         # The published program keeps the iterate after the last update, which nobody evaluates.
         final = state.solver.ask() if state.solver.line_search == "fixed" else state.solver.best
-        return self._result(picture_array(objective.picture(final.detach())), state, status)
+        blend = picture_array(objective.picture(final.detach()))
+        return self._result(self.kind.finished(setting, blend), state, status)
 
-    def _levels(self) -> list[Level]:
-        """The resolutions; in the first pass with the source made to meet the target."""
-        levels = pass_levels(self.name, self.scene, self.options, self.network)
+    def _window(self) -> Window:
+        """What the pass sees; in the first pass with the source made to meet the target."""
+        fine, membrane = pass_window(self.name, self.scene, self.options, self.network), self.options.membrane
         if self.name != "first_pass" or not self.kind.harmonises:
-            return levels
-        fine, membrane = levels[-1].window, self.options.membrane
+            return fine
         settled = membrane_for(self.scene.agreement()) if membrane == "auto" else membrane
         self.conduct.phase("membrane" if settled == "edges" else "guidance")
         key = ("source", settled, fine.mask.shape)
         source = self.conduct.prepared.once(key, lambda: harmonised(fine, settled))
-        fine = dataclasses.replace(fine, source=source)
-        return [Level(fine.coarser(level.window.scale), level.until) for level in levels]
+        return dataclasses.replace(fine, source=source)
 
     def _begun(self, init_picture: Float | None, first: Float | WrittenPixels | None) -> Float:
         """The window's pixels that the pass starts from, (h, w, 3)."""
@@ -164,23 +180,29 @@ class _Pass:
             self.conduct.phase("Poisson start")
         return first_start(self.window, self.whole, init_picture, self.conduct.prepared)
 
-    def _objective(self, window: Window, begun: Float) -> Objective:
-        self.conduct.phase("target features" + (f" at 1:{window.scale}" if window.scale > 1 else ""))
-        tile = tile_of(self.network, self.conduct.thrifty)
-        setting = Setting(
+    def _setting(self, level: Level, begun: Float, full: Float, before: Tensor | None) -> Setting:
+        return Setting(
             self.name,
             self.scene,
-            window,
+            level.window,
             self.options,
             self.network,
             begun,
             self.device,
             self.conduct.prepared,
-            tile,
+            tile_of(self.network, self.conduct.thrifty),
+            level.round,
+            before,
+            (self.window, full),
         )
+
+    def _objective(self, setting: Setting) -> Objective:
+        scale, step = setting.window.scale, setting.round
+        what = "target features" if step is None else f"matching, round {step.number} of {step.of}"
+        self.conduct.phase(what + (f" at 1:{scale}" if scale > 1 else ""))
         return self.kind.build(setting)
 
-    def _solver(self, x0: Tensor, pixels: Pixels) -> LBFGS:
+    def _solver(self, x0: Tensor, pixels: Unknowns) -> LBFGS:
         options = self.options
         if options.line_search == "fixed":
             return LBFGS(x0, history=options.history, line_search="fixed")
@@ -195,7 +217,11 @@ class _Pass:
                 until=level.until,
                 budget=evaluations_of(self.options),
                 tolerance=self.options.tolerance,
-                scale=level.window.scale,
+                stretch=Stretch(
+                    level.window.scale,
+                    self.levels[-1].window.scale,
+                    *((0, 0) if level.round is None else (level.round.number, level.round.of)),
+                ),
                 observers=self.conduct.observers,
             )
         except Diverged as error:
@@ -216,9 +242,11 @@ class _Pass:
         )
 
 
-def preconditioner_of(options: PassOptions, pixels: Pixels) -> Callable[[Tensor], Tensor] | None:
-    """The solver's preconditioner; it is rebuilt, not saved."""
-    return sobolev_preconditioner(pixels, options.cutoff) if options.cutoff else None
+def preconditioner_of(options: PassOptions, pixels: Unknowns) -> Callable[[Tensor], Tensor] | None:
+    """The solver's preconditioner; it is rebuilt, not saved. It is one of pixels."""
+    if not options.cutoff or not isinstance(pixels, Pixels):
+        return None
+    return sobolev_preconditioner(pixels, options.cutoff)
 
 
 def _placed(network: Network, options: Options, device: torch.device) -> Network:

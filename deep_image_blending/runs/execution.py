@@ -17,6 +17,8 @@ import torch
 from deep_image_blending.errors import InputError, RunError, is_out_of_memory
 from deep_image_blending.measures import evaluate_scene
 from deep_image_blending.networks.backbones import Backbone
+from deep_image_blending.objectives.kinds import kind_of
+from deep_image_blending.objectives.painting_kind import painting_of
 from deep_image_blending.options.pass_options import PassName
 from deep_image_blending.options.run_options import Options
 from deep_image_blending.options.stored import options_to_dict
@@ -90,6 +92,8 @@ def execute(job: Job, hooks: Hooks | None = None) -> Outcome:
             if job.mode == "new":
                 begin_run(run, ready)
             else:
+                known = run.manifest.get("decisions", [])
+                run.update(decisions=[*known, *(said for said in ready.said if said not in known)])
                 _restore_pictures(run, ready)
             return _passes(ready, hooks, run)
 
@@ -120,6 +124,8 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
         say(f"backbone {name} ({source}) on {options.device}, {options.precision}")
     if job.mode == "new" and "first_pass" in job.passes:
         options = _with_membrane(options, scene, say)
+    if "second_pass" in job.passes:
+        options = _with_painting(options, scene, say)
     for one in job.passes:
         require_room(scene, options.of(one), loaded[one].network)
     limit = None if job.machine.max_memory is None else round(job.machine.max_memory * 2**30)
@@ -284,6 +290,15 @@ def _with_membrane(options: Options, scene: Scene, say: Say) -> Options:
     return options.with_pass("first_pass", dataclasses.replace(options.first, membrane=membrane))
 
 
+def _with_painting(options: Options, scene: Scene, say: Say) -> Options:
+    """The options with the kind of painting that the object comes into, which is said."""
+    if options.second.painting != "auto" or not kind_of(options.second.objective).copies:
+        return options
+    painting = painting_of(scene)
+    say(painting.said())
+    return options.with_pass("second_pass", dataclasses.replace(options.second, painting=painting.kind))
+
+
 def _mark_begun(run: RunDirectory, ready: Ready, name: PassName, backbone: Backbone) -> None:
     named = {"name": backbone.network.name, "source": backbone.source, "sha256": backbone.sha256}
     run.update_pass(
@@ -406,7 +421,8 @@ def _resumed(run: RunDirectory, name: PassName, ready: Ready) -> LoopState | Non
             raise other
         device = torch.device(options.device)
         tensors = {key: tensor.to(device) for key, tensor in tensors.items()}
-        return LoopState(LBFGS.from_state_dict(tensors, numbers["solver"]), **loop)
+        before = tensors.pop("before", None)
+        return LoopState(LBFGS.from_state_dict(tensors, numbers["solver"]), **loop, before=before)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise other from error
     except RuntimeError as error:

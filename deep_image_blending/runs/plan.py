@@ -24,7 +24,9 @@ from deep_image_blending.networks.box import Box, whole
 from deep_image_blending.networks.mask_regions import clusters, region_boxes
 from deep_image_blending.networks.network import Network
 from deep_image_blending.networks.region import RegionFeatures, changed_boxes
+from deep_image_blending.objectives import recipe
 from deep_image_blending.objectives.kinds import kind_of
+from deep_image_blending.objectives.painted import Framed
 from deep_image_blending.objectives.target_style import TILE
 from deep_image_blending.options.pass_options import PassName, PassOptions
 from deep_image_blending.options.run_options import Options
@@ -150,7 +152,9 @@ def plan_run(
     for name in passes:
         backbone = loaded[name]
         levels = _level_plans(scene, options, backbone.network, name, way)
-        found.append(PassPlan(name, backbone.network.name, backbone.source, way, levels, *_finishing(scene)))
+        # A pass that matches has its own bounds, and one way.
+        own: Way = "full" if kind_of(options.of(name).objective).copies else way
+        found.append(PassPlan(name, backbone.network.name, backbone.source, own, levels, *_finishing(scene)))
     return Plan(
         scene.canvas,
         (scene.mask.shape[0], scene.mask.shape[1]),
@@ -290,10 +294,10 @@ def _level_plans(
     if repaints_canvas(name, own):
         mask = np.ones_like(mask)
     found, done = [], 0
-    for scale, until in schedule(scene, own):
-        coarse = averaged(mask[..., None], scale)[..., 0]
-        found.append(_level_plan(scene, options, network, name, way, coarse, scale, until - done))
-        done = until
+    for stage in schedule(scene, own):
+        coarse = averaged(mask[..., None], stage.scale)[..., 0]
+        found.append(_level_plan(scene, options, network, name, way, coarse, stage.scale, stage.until - done))
+        done = stage.until
     return tuple(found)
 
 
@@ -315,7 +319,10 @@ def _level_plan(
     shortened = network.truncated(taps) if taps else None
     tile = tile_of(network, way == "thrifty") if kind.thrifty else 0
     boxes: list[Box] = []
-    if shortened is not None and kind.whole_canvas:
+    framed = _framed(mask) if kind.copies else None
+    if framed is not None:
+        size, boxes, pixels = framed.framed, [framed.box], framed.box.area * 4 // 3
+    elif shortened is not None and kind.whole_canvas:
         boxes = [whole(size)]
     elif shortened is not None:
         align = max(shortened.strides().values())
@@ -324,13 +331,16 @@ def _level_plan(
     sizes = [] if shortened is None else [changed_boxes(shortened, shortened.sizes(size), box) for box in boxes]
     works = [] if shortened is None else [_work(shortened, one) for one in sizes]
     count = _counted(options, name, size, mask, pixels, network, shortened, sizes, evaluations, bool(tile))
+    if framed is not None and shortened is not None:
+        window = scene.window_box(*surroundings(scene, own, network))
+        count = _with_copies(count, options, shortened, size, framed.box, window)
     factor = 3 if tile else 2
-    style = (3 if own.style_from == "similar" else 1) if own.weights["style"] else 0
+    style = 2 if kind.copies else (3 if own.style_from == "similar" else 1) if own.weights["style"] else 0
     area = scene.canvas[0] * scene.canvas[1] / scale**2 if own.style_from == "whole" else size[0] * size[1]
     per_pixel = 0.0 if shortened is None else _work(shortened, _everything(shortened, (256, 256))) / 256**2
     return LevelPlan(
         scale,
-        size,
+        (mask.shape[0], mask.shape[1]),
         len(boxes),
         pixels,
         evaluations,
@@ -370,6 +380,50 @@ def require_room_for_pictures(
             f"not enough memory: the pictures alone, {canvas[1]}x{canvas[0]} and {own[1]}x{own[0]}, would take "
             f"about {_gib(held + need)}, and {_gib(hand.host)} are at hand; give smaller --ss and --ts"
         )
+
+
+def _framed(mask: Float) -> Framed:
+    """What is painted of a window, the object that may be lost at a very coarse scale taken as a pixel."""
+    if not (mask > 0).any():
+        mask = np.ones_like(mask)
+    return Framed(torch.from_numpy(mask)[None, None])
+
+
+def _with_copies(
+    amount: Amount,
+    options: Options,
+    network: Network,
+    size: tuple[int, int],
+    box: Box,
+    window: tuple[int, int, int, int],
+) -> Amount:
+    """What matching takes beside: the painting's features, its patches, distances, and the wanted palette.
+
+    size: of the painting that is looked at, with its frame; box: the object's in it; window: at full resolution.
+    """
+    channels, taps = network.channels(), taps_of(options.of("second_pass"))[0]
+    painting = _everything(network, size)
+    object_boxes = changed_boxes(network, painting_sizes(painting), box)
+    theirs = sum(channels[tap] * painting[tap].area for tap in taps)
+    ours = sum(channels[tap] * object_boxes[tap].area for tap in taps)
+    grid, own = size[0] * size[1] // recipe.GRID**2, box.area // recipe.GRID**2
+    patch = 9 * (recipe.AXES + 3)
+    hypercolumns = sum(channels[tap] for tap in taps)
+    # The field with its patches, before and after they get their length; choices of every fourth position at once.
+    compared = 3 * (grid + own) * patch + 3 * (grid + own) * hypercolumns + 2 * own * (10 * 34 + 2 * patch)
+    distances = 2 * 1024 * min(recipe.MOST_CANDIDATES, grid) + min(recipe.MOST_CANDIDATES, grid) * patch
+    on_device = _FLOAT * (3 * theirs + 6 * ours + compared + distances + 24 * size[0] * size[1])
+    # Colours in CIELAB, in double precision, three channels of several fields.
+    area = (window[2] - window[0]) * (window[3] - window[1])
+    colours = 8 * 3 * 10 * area
+    if options.device == "cpu":
+        return Amount(amount.host + max(on_device, colours))
+    return Amount(amount.host + colours, amount.device + on_device)
+
+
+def painting_sizes(boxes: Mapping[str, Box]) -> dict[str, tuple[int, int]]:
+    """(rows, columns) of whole activations."""
+    return {name: (box.height, box.width) for name, box in boxes.items()}
 
 
 def _everything(network: Network, size: tuple[int, int]) -> dict[str, Box]:
@@ -555,7 +609,10 @@ def rows(decision: Decision, options: Options, loaded: Mapping[PassName, Backbon
 
 
 def _by_level(one: PassPlan) -> str:
-    return ", ".join(f"{level.evaluations} at 1:{level.scale}" for level in one.levels)
+    by_scale: dict[int, int] = {}
+    for level in one.levels:
+        by_scale[level.scale] = by_scale.get(level.scale, 0) + level.evaluations
+    return ", ".join(f"{count} at 1:{scale}" for scale, count in by_scale.items())
 
 
 def _duration(seconds: float) -> str:

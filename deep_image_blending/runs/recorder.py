@@ -86,7 +86,9 @@ class Recorder:
         """Write the loss table, then the checkpoint that refers to it."""
         self.flush()
         tensors, numbers = state.solver.state_dict()
-        parts = (part.name for part in dataclasses.fields(state) if part.name != "solver")
+        if state.before is not None:
+            tensors["before"] = state.before
+        parts = (part.name for part in dataclasses.fields(state) if part.name not in ("solver", "before"))
         loop = {name: getattr(state, name) for name in parts}
         named = {"solver": numbers, "loop": loop, "fingerprint": self.fingerprint}
         self.run.save_checkpoint(self.name, tensors, named, state.evaluation)

@@ -33,7 +33,8 @@ class LoopState:
 
     level: index of the resolution. evaluation: evaluations made in the pass. seconds: spent on them.
     recent: the lowest losses after each of the level's last evaluations. restarted: a non-finite loss was met.
-    first, last: weighted terms of the first and of the last evaluation at full resolution.
+    first, last: weighted terms of the first and of the last evaluation at the finest resolution. before: the
+    picture that the round before ended with, where the pass goes in rounds.
     """
 
     solver: LBFGS
@@ -44,6 +45,21 @@ class LoopState:
     restarted: bool = False
     first: Mapping[str, float] = field(default_factory=dict)
     last: Mapping[str, float] = field(default_factory=dict)
+    before: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Where in its pass a call of `minimise` stands, for observers.
+
+    scale: pixels of the canvas to one here. finest: the pass's finest scale. round: 1 for the first of so many
+    `rounds`; both 0 where the pass has none.
+    """
+
+    scale: int = 1
+    finest: int = 1
+    round: int = 0
+    rounds: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,8 @@ class Evaluation:
     """One evaluation of the objective, as observers receive it.
 
     index: 1 for the pass's first. budget: how many the pass may make. scale: pixels of the canvas to one here.
-    terms: weighted loss terms. point: the pixels that were evaluated. state: for checkpoints.
+    terms: weighted loss terms. point: the unknowns that were evaluated. state: for checkpoints. round: of so many
+    `rounds`, where the pass goes in rounds.
     """
 
     index: int
@@ -62,9 +79,13 @@ class Evaluation:
     terms: Mapping[str, float]
     point: Tensor
     state: LoopState
+    round: int = 0
+    rounds: int = 0
 
 
 Observer = Callable[[Evaluation], None]
+
+_WHOLE = Stretch()
 
 SETTLED_OVER = 10
 """Evaluations over which the decrease is compared with the tolerance."""
@@ -77,7 +98,7 @@ def minimise(
     until: int,
     budget: int,
     tolerance: float = 0.0,
-    scale: int = 1,
+    stretch: Stretch = _WHOLE,
     observers: Sequence[Observer] = (),
     clock: Callable[[], float] = time.perf_counter,
 ) -> str:
@@ -111,14 +132,16 @@ def minimise(
         record = Evaluation(
             index=state.evaluation,
             budget=budget,
-            scale=scale,
+            scale=stretch.scale,
             seconds=state.seconds,
             total=values[-1],
             terms=dict(zip(terms, values, strict=False)),
             point=point,
             state=state,
+            round=stretch.round,
+            rounds=stretch.rounds,
         )
-        if scale == 1:
+        if stretch.scale == stretch.finest:
             state.first, state.last = state.first or record.terms, record.terms
         for observer in observers:
             observer(record)

@@ -137,7 +137,10 @@ def test_another_preset_for_the_second_pass_leaves_the_first_passs_options(run: 
     assert run_command(["second-pass", str(run), *FAST, "--preset", "painterly"]) == 0
     options = json.loads((run / "run.json").read_text())["options"]
     assert options["first"] == before
-    assert (options["preset"], options["second"]["palette"]) == ("painterly", 0.3)
+    assert (options["preset"], options["second"]["objective"]) == ("painterly", "painted")
+    assert options["second"]["painting"] != "auto"
+    decisions = json.loads((run / "run.json").read_text())["decisions"]
+    assert any(said.startswith("painting ") for said in decisions)
 
 
 def test_video_of_a_run_says_where_it_is_and_how_far(run: Path, capsys) -> None:

@@ -1,0 +1,144 @@
+"""The wanted palette: the object's colours moved to the painting's by a smooth map, near to optimal transport."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage import color
+
+from deep_image_blending.objectives import recipe
+from deep_image_blending.pictures import Float
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+SAMPLE = 8000
+"""Colours that stand for the painting, and at least half as many for the object."""
+
+
+def transported(colours: Array, palette: Array, steps: int = 24) -> Array:
+    """`colours` (N, 3) moved so that their distribution becomes that of `palette` (M, 3).
+
+    Sliced optimal transport: quantiles are matched along the axes of a random rotation each (Pitié et al., 2007),
+    the first along the colours' own axes.
+    """
+    random = np.random.default_rng(0)
+    levels = (np.arange(128) + 0.5) / 128
+    moved = colours.copy()
+    for step in range(steps):
+        axes = np.eye(3) if step == 0 else np.linalg.qr(random.standard_normal((3, 3)))[0]
+        ours, theirs = moved @ axes, palette @ axes
+        shift = np.empty_like(ours)
+        for k in range(3):
+            a, b = np.quantile(ours[:, k], levels), np.quantile(theirs[:, k], levels)
+            a = np.maximum.accumulate(a + 1e-6 * np.arange(len(a)))
+            shift[:, k] = np.interp(ours[:, k], a, b - a)
+        moved += shift @ axes.T
+    return moved
+
+
+def in_palette(content: Float, target: Float, mask: Float, strength: float) -> Float:
+    """The content (h, w, 3), 0..255, with the object's colours moved towards those of the painting around it.
+
+    target (h, w, 3), mask (h, w) in 0..1. strength: share 0..1 of the way; at 0 it is the content itself. The map
+    is smooth, so that it makes neither noise nor blots. Lightness goes less far where the object's edge would be
+    lost against the painting.
+    """
+    if strength == 0:
+        return content
+    lab = color.rgb2lab(np.asarray(content, np.float64) / 255)
+    painting = color.rgb2lab(np.asarray(target, np.float64) / 255)
+    inside = covered(mask)
+    near = surroundings_weight(mask)
+    outside = np.flatnonzero(~inside.ravel()) if not inside.all() else np.arange(inside.size)
+    chance = near.ravel()[outside]
+    if not chance.sum() > 0:
+        chance = np.ones(len(outside))
+    drawn = np.random.default_rng(1).choice(outside, SAMPLE, p=chance / chance.sum())
+    palette = painting.reshape(-1, 3)[drawn]
+    ours = lab[inside]
+    sample = ours[:: max(1, len(ours) // SAMPLE)]
+    goal = transported(sample, palette)
+    kept = min(recipe.KEPT_EDGE * contrast_at_edge(lab, painting, inside), recipe.LEGIBLE)
+    moved = lab.copy()
+    for share in recipe.LIGHTNESS:
+        moved[inside] = smooth_map(ours, sample, goal, share * strength, strength)
+        if contrast_at_edge(moved, painting, inside) >= kept:
+            break
+    ceiling = np.percentile(np.hypot(palette[:, 1], palette[:, 2]), 98)
+    size = np.hypot(moved[..., 1], moved[..., 2])
+    shrink = np.minimum(1, (1 - strength) + strength * ceiling / np.maximum(size, 1e-3))
+    moved[..., 1:] *= shrink[..., None]
+    moved[..., 0] = moved[..., 0].clip(0, 100)
+    wanted = (color.lab2rgb(moved) * 255).clip(0, 255).astype(np.float32)
+    return np.where(inside[..., None], wanted, content)
+
+
+def covered(mask: Float) -> Flags:
+    """(h, w): where the object is, in a mask of 0..1; in one that is faint throughout, its stronger half."""
+    return np.asarray(mask > 0.5 * min(1.0, float(mask.max())))
+
+
+def surroundings_weight(mask: Float) -> Array:
+    """How much each pixel outside the object counts as painting around it: 1 at the object, a tail far away."""
+    inside = covered(mask)
+    if inside.all():
+        return np.zeros(mask.shape)
+    distance = ndimage.distance_transform_edt(~inside)
+    size = math.sqrt(inside.sum())
+    return np.where(inside, 0.0, np.exp(-((distance / (recipe.NEAR * size)) ** 2)) + recipe.FAR)
+
+
+def contrast_at_edge(lab: Array, painting: Array, inside: Flags) -> float:
+    """Root mean square difference of lightness of the object's outer band and the painting beside it.
+
+    lab, painting (h, w, 3) in CIELAB; inside (h, w). 0 where the object has no edge.
+    """
+    if inside.all():
+        return 0.0
+    width = max(3, round(math.sqrt(inside.sum()) / 25))
+    depth, reach = ndimage.distance_transform_edt(inside), ndimage.distance_transform_edt(~inside)
+    band, ring = inside & (depth <= width), ~inside & (reach <= width)
+    size = 2 * width + 1
+
+    def local(values: Array, where: Flags) -> Array:
+        weight = ndimage.uniform_filter(where.astype(float), size)
+        averaged: Array = ndimage.uniform_filter(values * where, size) / np.maximum(weight, 1e-6)
+        return averaged
+
+    edge = inside & (depth <= 1.5)
+    gap = (local(lab[..., 0], band) - local(painting[..., 0], ring))[edge]
+    return float(np.sqrt((gap**2).mean()))
+
+
+def smooth_map(colours: Array, sample: Array, goal: Array, lightness: float, chroma: float) -> Array:
+    """`colours` (N, 3) in CIELAB, moved by the smooth map that is nearest to `sample` -> `goal` (M, 3).
+
+    lightness, chroma: shares of the way. Lightness goes by its quantiles alone (order is kept); chroma is a ridge
+    regression on low powers of lightness and on chroma, so that like colours stay alike.
+    """
+
+    def terms(c: Array) -> Array:
+        light = c[:, 0] / 50 - 1
+        return np.stack([np.ones_like(light), light, light**2, light**3, c[:, 1] / 50, c[:, 2] / 50], 1)
+
+    known = terms(sample)
+    ridge = np.diag([1e-9, 1, 2, 4, 1, 1]) * 0.02 * len(sample)
+    solution = np.linalg.solve(known.T @ known + ridge, known.T @ (goal[:, 1:] - sample[:, 1:]))
+    levels = (np.arange(64) + 0.5) / 64
+    ours, theirs = np.quantile(sample[:, 0], levels), np.quantile(goal[:, 0], levels)
+    ours = np.maximum.accumulate(ours + 1e-6 * np.arange(len(ours)))
+    shift = ndimage.gaussian_filter1d(theirs - ours, 4, mode="nearest")
+    grid = np.arange(101.0)
+    steepness = np.diff(lightness * np.interp(grid, ours, shift)).clip(-recipe.STEEPEST, recipe.STEEPEST)
+    gentle = np.concatenate([[0.0], np.cumsum(steepness)])
+    wanted = lightness * (goal[:, 0] - sample[:, 0]).mean()
+    gentle += wanted - np.interp(sample[:, 0], grid, gentle).mean()
+    moved: Any = colours.copy()
+    moved[:, 0] += np.interp(colours[:, 0], grid, gentle)
+    moved[:, 1:] += chroma * terms(colours) @ solution
+    return np.asarray(moved)

@@ -1,0 +1,82 @@
+"""The numbers of painting, all in one place: what was found by trials and by looking, and nothing else.
+
+Lengths are in pixels of the resolution that is painted, colours of CIELAB in delta E, cosines in -1..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ROUNDS = (((0.9, 14), (0.6, 14)), ((0.5, 12), (0.4, 12)), ((0.5, 10), (0.3, 12)))
+"""By resolution, coarse to fine, and round: the wanted picture's share in what is matched, and evaluations."""
+LEAST_SIDE = 32
+"""The longer side of the smallest object that is painted at one resolution more."""
+MOST_STUDIED = 800_000
+"""Pixels of the painting around the object that it is painted from, where the object itself is smaller."""
+LEAST_STUDIED = 32
+"""Pixels of painting on each side of the object that are looked at, however large it is."""
+MOST_PAINTED = 1_500_000
+"""Pixels of the object's box that are painted one by one; a larger object is painted at half its size or less."""
+
+GRID = 4
+"""Pixels from one matched position to the next."""
+MARGIN = 24
+"""Pixels of unchanged painting around the object whose features are evaluated with it."""
+FRAME = 16
+"""Pixels that a picture is reflected by at its border: the network's own padding is no painting."""
+
+# Matching.
+MOST_CANDIDATES = 16_000
+AXES = 24
+"""Principal axes of the features that are compared."""
+COLOUR = 1.5
+"""Weight of low-pass colour beside them."""
+GAIN = (1.0, 1.6)
+"""How far the object's features are stretched to spread as the painting's."""
+MEAN = 0.8
+"""Share of the way on which the mean of the object's features goes to the painting's."""
+POPULARITY = 0.35
+"""How much a candidate loses that is near to everything."""
+AGREEMENT, REPETITION = 0.03, 0.03
+"""What a match gains by each neighbour that implies it, and loses by each that repeats it (of a cosine)."""
+SEED, SWEEPS = 2, 4
+"""Side of the blocks that matching begins with, and how often every position chooses anew."""
+RARE = 0.06
+"""Share of the painting whose colours are the rarest: nothing is copied from there."""
+
+# Losses.
+SURROUNDINGS = 0.5
+"""Share of the painting around the object in the statistics aimed at; the matched positions have the rest."""
+FORM_SCALES = (2, 4, 8)
+STANDS_OUT = 3.0
+"""A contour counts half where its squared gradient is this many times the painting's."""
+TONE_SCALE = 10
+"""Pixels at full resolution over which tone is averaged before it is compared."""
+TONE_FREEDOM = 0.8
+"""Share of the contrast of the painting's strokes by which tone may stray."""
+
+# The wanted palette.
+LEGIBLE = 25.0
+"""A difference of lightness at the object's edge that the eye takes for an edge at a glance."""
+KEPT_EDGE = 0.65
+"""Share of the object's own difference there that is kept, up to `LEGIBLE`."""
+LIGHTNESS = (0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+"""Shares of the way on which lightness goes to the painting's; the first that keeps the edge is taken."""
+STEEPEST = 0.7
+"""How much the map of lightness may steepen or flatten: noise would show."""
+NEAR, FAR = 0.7, 0.15
+"""Reach of the surroundings that give the palette, over the object's size, and what the rest of them counts."""
+
+RIM = 1.5
+"""Pixels over which a hard mask's contour is painted, and not cut."""
+
+# Kinds of painting.
+FLAT, GREY, DIRECTED, GRAINY = 0.6, 8.0, 0.5, 2.0
+FACTORS: Mapping[str, Mapping[str, float]] = {
+    "strokes": {},
+    "dots": {"moments": 5 / 3, "covariance": 2.0},
+    "soft": {"form": 16 / 13},
+    "poster": {"form": 16 / 13, "covariance": 0.5},
+    "drawing": {"form": 16 / 13, "covariance": 0.5},
+}
+"""What the weights of losses are multiplied with, by kind of painting."""

@@ -1,0 +1,67 @@
+"""The wanted palette: sliced optimal transport against the closed form, and a map that keeps order and edges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import wasserstein_distance
+from skimage import color
+
+from deep_image_blending.objectives.palette import contrast_at_edge, in_palette, smooth_map, transported
+from tests.conftest import disc_mask, smooth_picture
+
+
+def test_transport_of_colours_along_one_axis_is_the_monotone_map() -> None:
+    """In one dimension optimal transport sends quantiles to quantiles."""
+    dice = np.random.default_rng(1)
+    ours, theirs = np.zeros((4000, 3)), np.zeros((4000, 3))
+    ours[:, 0], theirs[:, 0] = dice.normal(50, 5, 4000), dice.gamma(4, 6, 4000)
+    moved = transported(ours, theirs, steps=1)[:, 0]
+    expected = np.empty(4000)
+    expected[np.argsort(ours[:, 0])] = np.sort(theirs[:, 0])
+    inner = np.abs(ours[:, 0] - 50) < 8
+    assert np.abs(moved - expected)[inner].mean() < 0.5
+
+
+def test_transport_brings_every_projection_close() -> None:
+    dice = np.random.default_rng(2)
+    ours = dice.normal([60, 10, 10], 5, (3000, 3))
+    theirs = dice.normal(0, 1, (3000, 3)) @ np.array([[9.0, 3, 0], [0, 4, 1], [0, 0, 2]]) + [40, -10, 25]
+    moved = transported(ours, theirs)
+    for axis in dice.normal(size=(8, 3)):
+        unit = axis / np.linalg.norm(axis)
+        assert wasserstein_distance(moved @ unit, theirs @ unit) < 0.1 * wasserstein_distance(
+            ours @ unit, theirs @ unit
+        )
+
+
+def test_the_smooth_map_keeps_the_order_of_lightness_and_like_colours_alike() -> None:
+    dice = np.random.default_rng(3)
+    sample = np.stack([dice.uniform(20, 80, 2000), dice.normal(0, 10, 2000), dice.normal(0, 10, 2000)], 1)
+    goal = sample * [0.4, 1.5, 0.5] + [40, 20, -20]
+    greys = np.zeros((61, 3))
+    greys[:, 0] = np.arange(20, 81)
+    moved = smooth_map(greys, sample, goal, 1.0, 1.0)
+    assert (np.diff(moved[:, 0]) > 0).all()
+    assert np.abs(np.diff(moved, axis=0)).max() < 2
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_strength_is_the_way_from_the_objects_colours_to_the_paintings(strength: float) -> None:
+    content, target = smooth_picture(1, 90, 96).astype(np.float32), smooth_picture(2, 90, 96).astype(np.float32)
+    content, target = content * [0.9, 0.3, 0.2], target * [0.2, 0.4, 1.0]
+    mask = disc_mask(90, 96).astype(np.float32) / 255
+    wanted = in_palette(content.astype(np.float32), target.astype(np.float32), mask, strength)
+    np.testing.assert_array_equal(wanted[mask == 0], content.astype(np.float32)[mask == 0])
+    means = [color.rgb2lab(image / 255)[mask > 0].mean(0)[1:] for image in (content, target, wanted)]
+    way = (means[2] - means[0]) @ (means[1] - means[0]) / ((means[1] - means[0]) @ (means[1] - means[0]))
+    assert way == pytest.approx(strength, abs=0.2)
+
+
+def test_a_dark_object_on_a_light_painting_keeps_its_edge() -> None:
+    content, target = np.full((80, 80, 3), 30, np.float32), np.full((80, 80, 3), 210, np.float32)
+    target += np.random.default_rng(0).normal(0, 6, target.shape).astype(np.float32)
+    mask = disc_mask(80, 80).astype(np.float32) / 255
+    wanted = in_palette(content, target, mask, 1.0)
+    lab, painting = color.rgb2lab(wanted / 255), color.rgb2lab(target / 255)
+    assert contrast_at_edge(lab, painting, mask > 0.5) > 20
