@@ -29,6 +29,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "two levels that settle early": ("--levels", "2", "--num-steps", "24", "--tolerance", "2"),
     "noise start": ("--init", "noise", "--seed", "3", "--history", "4"),
     "published": ("--preset", "wacv2020", "--ss", "12", "--ts", "24"),
+    "painterly": ("--preset", "painterly"),
 }
 
 LOADED_LATE = (
