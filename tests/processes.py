@@ -317,7 +317,8 @@ def passes_of(path: Path) -> dict[str, Any]:
     """What the manifest says of both passes, but for the time that they took."""
     passes = json.loads((path / "run.json").read_text())["passes"]
     return {
-        name: {k: v for k, v in entry.items() if k not in ("seconds", "pid")} for name, entry in passes.items()
+        name: {k: v for k, v in entry.items() if k not in ("seconds", "pid", "finished")}
+        for name, entry in passes.items()
     }
 
 
