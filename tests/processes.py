@@ -29,6 +29,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "two levels that settle early": ("--levels", "2", "--num-steps", "24", "--tolerance", "2"),
     "noise start": ("--init", "noise", "--seed", "3", "--history", "4"),
     "published": ("--preset", "wacv2020", "--ss", "12", "--ts", "24"),
+    "painterly": ("--preset", "painterly"),
 }
 
 LOADED_LATE = (
@@ -316,7 +317,8 @@ def passes_of(path: Path) -> dict[str, Any]:
     """What the manifest says of both passes, but for the time that they took."""
     passes = json.loads((path / "run.json").read_text())["passes"]
     return {
-        name: {k: v for k, v in entry.items() if k not in ("seconds", "pid")} for name, entry in passes.items()
+        name: {k: v for k, v in entry.items() if k not in ("seconds", "pid", "finished")}
+        for name, entry in passes.items()
     }
 
 

@@ -108,8 +108,12 @@ class PassPlan:
         found = Amount(0)
         for level in self.levels:
             found = found.most(level.amount)
-        # On the host, the heap keeps what the level before gave back: measured, about all of it.
-        kept = [max(0, size - _LIBRARIES) for size in sorted(level.amount.host for level in self.levels)[-2:-1]]
+        # On the host, the heap keeps what the level before gave back: measured, about all of it. Rounds at one
+        # scale take the same memory one after the other.
+        by_scale: dict[int, int] = {}
+        for level in self.levels:
+            by_scale[level.scale] = max(by_scale.get(level.scale, 0), level.amount.host)
+        kept = [max(0, size - _LIBRARIES) for size in sorted(by_scale.values())[-2:-1]]
         return Amount(max(found.host + sum(kept), self.composing) + self.measuring, found.device)
 
     @property

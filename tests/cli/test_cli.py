@@ -19,7 +19,7 @@ from deep_image_blending.cli.app import run_command
 from tests.conftest import Case, smooth_picture
 
 FAST = ["--backbone", "random", "--num-steps", "4", "--plain", "--threads", "1"]
-COLUMNS = "evaluation,seconds,total,gradient,style,content,histogram,tv"
+COLUMNS = "evaluation,seconds,total,gradient,style,content,histogram,tv,neighbours,moments,covariance,form,tone"
 
 
 def _pixels(path: Path) -> np.ndarray:
