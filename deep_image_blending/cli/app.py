@@ -14,7 +14,7 @@ import typer
 
 from deep_image_blending import __version__
 from deep_image_blending.cli import commands
-from deep_image_blending.cli.console import complain, show_warning
+from deep_image_blending.cli.console import complain, prepare_streams, show_warning
 from deep_image_blending.cli.declared import ENTRIES, Command, add_to
 from deep_image_blending.declaration import FALSE, TRUE
 from deep_image_blending.errors import BlendError, is_out_of_memory, suggestion
@@ -44,6 +44,7 @@ def app_of(everything: bool = False) -> typer.Typer:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    prepare_streams()
     # A run that is told to end, or whose terminal closes, is interrupted as by Ctrl-C, at any moment of it.
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import io
+import logging
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+
+# Where it has no folder of its own it says so at length, and then works.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 Table = tuple[str, Sequence[Mapping[str, float]]]
 """A pass's name and its loss table's rows."""
