@@ -1,4 +1,4 @@
-"""From what a user gave to options: one way for the command line, Python, manifests and the studio."""
+"""From what a user gave to options: one way, whoever asks."""
 
 from __future__ import annotations
 

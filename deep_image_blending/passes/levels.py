@@ -1,4 +1,4 @@
-"""The resolutions of a pass, coarse to fine, and the layers that it looks at."""
+"""The windows of a pass at its resolutions, coarse to fine, and whether the networks have room in them."""
 
 from __future__ import annotations
 

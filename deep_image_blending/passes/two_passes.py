@@ -1,4 +1,4 @@
-"""The two passes: scene + objective + solver -> a picture."""
+"""How a pass runs: resolution by resolution, an objective built and minimised in each."""
 
 from __future__ import annotations
 

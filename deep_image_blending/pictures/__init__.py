@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deep_image_blending.pictures.bit_depth import Float, Pixels, as_bytes, as_float
     from deep_image_blending.pictures.demo import DEFAULT, Demo, demo_named, demos
-    from deep_image_blending.pictures.depth import Float, Pixels, as_bytes, as_float
     from deep_image_blending.pictures.mask import looks_inverted
     from deep_image_blending.pictures.picture import DEFAULT_MAX_PIXELS, Picture, compose_like, in_srgb
     from deep_image_blending.pictures.placement import Placement
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "demo": ("DEFAULT", "Demo", "demo_named", "demos"),
-    "depth": ("Float", "Pixels", "as_bytes", "as_float"),
+    "bit_depth": ("Float", "Pixels", "as_bytes", "as_float"),
     "mask": ("looks_inverted",),
     "picture": ("DEFAULT_MAX_PIXELS", "Picture", "compose_like", "in_srgb"),
     "placement": ("Placement",),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deep_image_blending.pictures.depth import Float, Pixels, as_unit, from_unit
+from deep_image_blending.pictures.bit_depth import Float, Pixels, as_unit, from_unit
 
 _BLOCK = 1 << 20
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.depth import as_integers
+from deep_image_blending.pictures.bit_depth import as_integers
 from deep_image_blending.pictures.raster import Raster, require_size, split_alpha
 
 _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")

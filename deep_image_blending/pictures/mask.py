@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from deep_image_blending.pictures.depth import Float
+from deep_image_blending.pictures.bit_depth import Float
 
 
 def looks_inverted(mask: Float) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from deep_image_blending.pictures.bit_depth import Float, Pixels, from_unit
 from deep_image_blending.pictures.colour import converted, srgb, to_srgb
-from deep_image_blending.pictures.depth import Float, Pixels, from_unit
 
 DEFAULT_MAX_PIXELS = 200_000_000
 

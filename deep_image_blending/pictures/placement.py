@@ -1,4 +1,4 @@
-"""Where the object goes."""
+"""The options of the object's size, place and edge; `scene.py` puts it there."""
 
 from __future__ import annotations
 

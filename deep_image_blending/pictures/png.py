@@ -10,7 +10,7 @@ from itertools import starmap
 
 import numpy as np
 
-from deep_image_blending.pictures.depth import Pixels
+from deep_image_blending.pictures.bit_depth import Pixels
 from deep_image_blending.pictures.picture import Picture
 from deep_image_blending.pictures.raster import require_size
 

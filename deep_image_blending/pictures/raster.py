@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.depth import Float, Pixels, as_unit
+from deep_image_blending.pictures.bit_depth import Float, Pixels, as_unit
 
 READ = "PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, AVIF, JPEG 2000, JPEG XL, TGA or HEIC"
 """What is read, in words."""

@@ -21,8 +21,8 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures import formats, png
+from deep_image_blending.pictures.bit_depth import Float, Pixels, as_integers
 from deep_image_blending.pictures.colour import ink_to_rgb, is_srgb, to_srgb
-from deep_image_blending.pictures.depth import Float, Pixels, as_integers
 from deep_image_blending.pictures.metadata import ORIENTATION, description, resolution, upright
 from deep_image_blending.pictures.picture import DEFAULT_MAX_PIXELS, Picture
 from deep_image_blending.pictures.raster import READ, Raster, refusing, require_size, split_alpha

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.depth import Float
+from deep_image_blending.pictures.bit_depth import Float
 from deep_image_blending.pictures.picture import Picture
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.depth import Float, Pixels, as_float
+from deep_image_blending.pictures.bit_depth import Float, Pixels, as_float
 from deep_image_blending.pictures.mask import with_edge
 from deep_image_blending.pictures.picture import Picture, compose_like
 from deep_image_blending.pictures.placement import Placement

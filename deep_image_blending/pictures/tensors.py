@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deep_image_blending.pictures.depth import Float
+from deep_image_blending.pictures.bit_depth import Float
 
 
 def image_tensor(array: Float, device: torch.device) -> Tensor:

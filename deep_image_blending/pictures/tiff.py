@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.depth import Pixels, as_integers, as_unit, from_unit
+from deep_image_blending.pictures.bit_depth import Pixels, as_integers, as_unit, from_unit
 from deep_image_blending.pictures.metadata import (
     ORIENTATION,
     PROFILE,

@@ -15,7 +15,7 @@ from PIL import Image
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write, require_regular
 from deep_image_blending.pictures import png, tiff
-from deep_image_blending.pictures.depth import Pixels
+from deep_image_blending.pictures.bit_depth import Pixels
 from deep_image_blending.pictures.picture import Picture
 
 WRITABLE = {

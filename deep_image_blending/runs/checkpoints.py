@@ -1,4 +1,4 @@
-"""Checkpoints: all that a pass needs to continue, streamed to the disk tensor by tensor.
+"""Checkpoints as bytes, piece by piece: all that a pass needs to continue. `directory.py` writes and keeps them.
 
 A file is a SHA-256 of the rest, the length of a JSON header, the header, and the tensors' bytes. The header says
 each tensor's name, type and shape, so that nothing larger than the file is ever made from it.

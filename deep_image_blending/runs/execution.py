@@ -40,7 +40,7 @@ from deep_image_blending.runs.devices import arithmetic, described, free_caches
 from deep_image_blending.runs.directory import RunDirectory, command_line, versions
 from deep_image_blending.runs.inputs import Say, scene_of, start_picture
 from deep_image_blending.runs.job import Hooks, Job
-from deep_image_blending.runs.loading import Wanted, load_backbones
+from deep_image_blending.runs.networks import Wanted, load_backbones
 from deep_image_blending.runs.recorder import Interrupted, Recorded, Recorder
 from deep_image_blending.solve.lbfgs import LBFGS
 from deep_image_blending.solve.loop import LoopState, Observer

@@ -1,4 +1,4 @@
-"""The loss table of a pass: a row an evaluation, a column a loss.
+"""The loss table of a pass as text: a row an evaluation, a column a loss. `directory.py` writes it.
 
 Readers go by the header, so that a table of an earlier version, with fewer losses, stays readable.
 """

@@ -39,7 +39,7 @@ from deep_image_blending.passes import (
     wanted_taps,
 )
 from deep_image_blending.pictures import DEFAULT_MAX_PIXELS, Float, Placement, Scene, averaged, rescaled_size
-from deep_image_blending.runs import memory
+from deep_image_blending.runs import memory_at_hand as memory
 
 Way = Literal["full", "thrifty"]
 WAYS: tuple[Way, ...] = ("full", "thrifty")

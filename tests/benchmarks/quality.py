@@ -46,7 +46,7 @@ from deep_image_blending.pictures import as_float, compose_like, load_picture
 from deep_image_blending.pictures.demo import demos
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
-from deep_image_blending.runs.loading import on_embedded
+from deep_image_blending.runs.networks import on_embedded
 from deep_image_blending.solve.poisson import guidance_laplacian, mixed_laplacian, solve_poisson
 from deep_image_blending.views.contact_sheet import contact_sheet, with_margin
 

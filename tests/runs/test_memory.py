@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deep_image_blending.runs import memory
+from deep_image_blending.runs import memory_at_hand as memory
 
 
 def test_resident_memory_grows_with_what_is_held() -> None:

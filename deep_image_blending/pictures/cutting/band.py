@@ -74,10 +74,3 @@ def own_colours(picture: Pixels, alpha: Float, box: Box) -> Pixels:
     grey = (alpha > 0) & (alpha < 1)
     result[box][grey] = np.rint(colours[grey] * greatest).astype(picture.dtype)
     return result
-
-
-def eight_bits(picture: Pixels) -> npt.NDArray[np.uint8]:
-    """uint8 or uint16 -> uint8."""
-    if picture.dtype == np.uint8:
-        return np.ascontiguousarray(picture)
-    return np.asarray((picture >> 8).astype(np.uint8))

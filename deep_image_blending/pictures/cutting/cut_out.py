@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.cutting.band import eight_bits, own_colours, soft_alpha
+from deep_image_blending.pictures.bit_depth import as_bytes
+from deep_image_blending.pictures.cutting.band import own_colours, soft_alpha
 from deep_image_blending.pictures.cutting.evidence import background_evidence, contour_trust, lab_of
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
@@ -94,7 +95,7 @@ class CutOut:
 
     def preview(self) -> npt.NDArray[np.uint8]:
         """(H, 2W, 3) uint8: the object on grey, and on magenta."""
-        colours, alpha = eight_bits(self.foreground).astype(np.float32), self.alpha[..., None]
+        colours, alpha = as_bytes(self.foreground).astype(np.float32), self.alpha[..., None]
         sides = [alpha * colours + (1 - alpha) * np.array(ground, np.float32) for ground in (_GREY, _MAGENTA)]
         return np.rint(np.concatenate(sides, 1)).astype(np.uint8)
 
@@ -110,7 +111,7 @@ def cut_out(picture: Pixels, start: Start, *, soft: bool = True) -> CutOut:
         return _by_trimap(picture, start.trimap)
     hints = hints_of(picture.shape[:2], start)
     box = surroundings(hints != BACKGROUND)
-    crop = eight_bits(picture[box])
+    crop = as_bytes(picture[box])
     factor = reduction(crop)
     small, given = reduced_picture(crop, factor), reduced_hints(hints[box], factor)
     found = colour_segmentation(small, given)

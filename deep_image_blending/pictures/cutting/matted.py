@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from deep_image_blending.pictures.bit_depth import Float
 from deep_image_blending.pictures.cutting.tighten import tighten
-from deep_image_blending.pictures.depth import Float
 from deep_image_blending.pictures.picture import Picture
 from deep_image_blending.pictures.scene import mask_of
 

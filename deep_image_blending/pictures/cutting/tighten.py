@@ -15,7 +15,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from deep_image_blending.errors import InputError, require_one_of
-from deep_image_blending.pictures.cutting.band import eight_bits, own_colours, soft_alpha
+from deep_image_blending.pictures.bit_depth import as_bytes
+from deep_image_blending.pictures.cutting.band import own_colours, soft_alpha
 from deep_image_blending.pictures.cutting.evidence import background_evidence, contour_trust
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
@@ -115,7 +116,7 @@ def _as_given(mask: Float, said: str, **numbers: float | int | str | None) -> Ti
 
 def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
     box = surroundings(loose_mask > 0)
-    crop, given = eight_bits(picture[box]), loose_mask[box]
+    crop, given = as_bytes(picture[box]), loose_mask[box]
     factor = reduction(given)
     small = reduced_picture(crop, factor)
     loose = reduced_share(given > 0.5, factor) > 0.5

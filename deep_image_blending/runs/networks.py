@@ -1,4 +1,4 @@
-"""The networks of the passes."""
+"""Loading the networks of the passes, or what takes their place."""
 
 from __future__ import annotations
 
