@@ -176,6 +176,27 @@ def compare(weights: Path, demo: str, size: int, evaluations: int, steps: int) -
     return report
 
 
+def ratios(weights: Path | None) -> dict[str, float]:
+    """The short form: seconds to the baseline's best, the baseline's over ours; 0 where ours never came there."""
+    if weights is None:
+        return {}
+    curves = compare(weights, "shuttle", 96, 40, 20)["curves"]
+    base = curves.pop("published")
+    best = min(range(len(base["objective"])), key=base["objective"].__getitem__)
+    found = {}
+    for name, curve in curves.items():
+        at = reached(curve, base["objective"][best])
+        found[f"to its best, published / {name}"] = (
+            0.0 if at is None else base["seconds"][best] / curve["seconds"][at]
+        )
+    return found
+
+
+def reached(curve: dict[str, Any], goal: float) -> int | None:
+    """Where a curve first is as low as the goal."""
+    return next((i for i, value in enumerate(curve["objective"]) if value <= goal), None)
+
+
 def told(report: dict[str, Any]) -> Table:
     """When ours was as good as the baseline's end, and as its best."""
     table = Table(
@@ -189,7 +210,7 @@ def told(report: dict[str, Any]) -> Table:
         table.add_row(f"published, {title}", f"{goal:.4g}", str(base["evaluations"][at]), f"{seconds:.1f}", "1")
         for name in list(report["curves"])[1:]:
             curve = report["curves"][name]
-            i = next((i for i, value in enumerate(curve["objective"]) if value <= goal), None)
+            i = reached(curve, goal)
             if i is None:
                 table.add_row(name, f"{min(curve['objective']):.4g}", "", "", "not reached")
                 continue
