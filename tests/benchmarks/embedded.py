@@ -112,19 +112,16 @@ def terms(objective: Objective, picture: Float) -> dict[str, float]:
 
 
 def ratios(weights: Path | None) -> dict[str, float]:
-    """The short form: VGG-19's over the embedded network's, of the style left and of seconds an evaluation."""
+    """The short form: the style left by VGG-19 over that left by the embedded network."""
     if weights is None:
         return {}
     scene = scene_of(demo_named("coffee"), 0.3)
     judging, window, _ = judge(scene, weights, 1.0)
-    left, seconds = {}, {}
+    left = {}
     for backbone, file in (("embedded", None), ("vgg19", weights)):
-        picture, seconds[backbone] = blended(scene, options_for(backbone, 12), file)
+        picture, _ = blended(scene, options_for(backbone, 12), file)
         left[backbone] = terms(judging, picture[seen(window)])["style"]
-    return {
-        "style left, VGG-19 / embedded": left["vgg19"] / left["embedded"],
-        "evaluation, VGG-19 / embedded": seconds["vgg19"] / seconds["embedded"],
-    }
+    return {"style left, VGG-19 / embedded": left["vgg19"] / left["embedded"]}
 
 
 def seen(window: Window) -> tuple[slice, slice]:
