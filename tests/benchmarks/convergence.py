@@ -52,17 +52,20 @@ class Curve:
     """What was reached when: seconds since the beginning, less those of judging, and the judged objective."""
 
     judge: Callable[[Tensor], float]
-    began: float = field(default_factory=time.perf_counter)
+    clock: Callable[[], float] = time.perf_counter
     seconds: list[float] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     evaluations: list[int] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.began = self.clock()
+
     def note(self, evaluation: int, picture: Tensor) -> None:
-        now = time.perf_counter()
+        now = self.clock()
         self.seconds.append(now - self.began)
         self.values.append(self.judge(picture))
         self.evaluations.append(evaluation)
-        self.began += time.perf_counter() - now
+        self.began += self.clock() - now
 
 
 class PublishedOnBlend:
@@ -114,11 +117,8 @@ class PublishedOnBlend:
         return (own - kept).square().sum() / (own.shape[1] * rows * columns)
 
 
-def ours(
-    case: published.Case, backbone: str, weights: Path | None, judge: Callable[[Tensor], float], steps: int
-) -> Curve:
+def ours(case: published.Case, backbone: str, weights: Path | None, curve: Curve, steps: int) -> Curve:
     """Our engine on the published losses of the blend, from the Poisson solution."""
-    curve = Curve(judge)
     network = load_backbone(backbone, set(TAPS), weights=weights).network.to(CPU)
     guidance = torch.stack(case.guidance, -1).numpy()
     target = case.target[0].permute(1, 2, 0).numpy()
@@ -136,11 +136,8 @@ def ours(
     return curve
 
 
-def baseline(
-    case: published.Case, vgg: published.Vgg, judge: Callable[[Tensor], float], evaluations: int
-) -> Curve:
+def baseline(case: published.Case, vgg: published.Vgg, curve: Curve, evaluations: int) -> Curve:
     """The published first pass, from the seed's noise."""
-    curve = Curve(judge)
     every = max(1, evaluations // 40)
 
     def observe(evaluation: int, _: dict[str, float], z: Tensor) -> None:
@@ -152,7 +149,14 @@ def baseline(
     return curve
 
 
-def compare(weights: Path, demo: str, size: int, evaluations: int, steps: int) -> dict[str, Any]:
+def compare(
+    weights: Path,
+    demo: str,
+    size: int,
+    evaluations: int,
+    steps: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Any]:
     """The curves of all three. evaluations: the baseline's; steps: ours."""
     with tempfile.TemporaryDirectory() as folder:
         files = squared(demo_named(demo), Path(folder), size)
@@ -164,9 +168,9 @@ def compare(weights: Path, demo: str, size: int, evaluations: int, steps: int) -
             return float(sum(published.first_pass_terms(picture, case, vgg).values()))
 
     curves = {
-        "published": baseline(case, vgg, judge, evaluations),
-        "ours, VGG-19": ours(case, "vgg19", weights, judge, steps),
-        "ours, embedded": ours(case, "embedded", None, judge, steps),
+        "published": baseline(case, vgg, Curve(judge, clock), evaluations),
+        "ours, VGG-19": ours(case, "vgg19", weights, Curve(judge, clock), steps),
+        "ours, embedded": ours(case, "embedded", None, Curve(judge, clock), steps),
     }
     report: dict[str, Any] = {"size": size, "threads": torch.get_num_threads(), "evaluations": evaluations}
     report["curves"] = {
@@ -174,6 +178,27 @@ def compare(weights: Path, demo: str, size: int, evaluations: int, steps: int) -
         for name, c in curves.items()
     }
     return report
+
+
+def ratios(weights: Path | None) -> dict[str, float]:
+    """The short form: processor seconds to the baseline's best, its over ours; 0 where ours never came there."""
+    if weights is None:
+        return {}
+    curves = compare(weights, "shuttle", 96, 40, 20, time.process_time)["curves"]
+    base = curves.pop("published")
+    best = min(range(len(base["objective"])), key=base["objective"].__getitem__)
+    found = {}
+    for name, curve in curves.items():
+        at = reached(curve, base["objective"][best])
+        found[f"to its best, published / {name}"] = (
+            0.0 if at is None else base["seconds"][best] / curve["seconds"][at]
+        )
+    return found
+
+
+def reached(curve: dict[str, Any], goal: float) -> int | None:
+    """Where a curve first is as low as the goal."""
+    return next((i for i, value in enumerate(curve["objective"]) if value <= goal), None)
 
 
 def told(report: dict[str, Any]) -> Table:
@@ -189,7 +214,7 @@ def told(report: dict[str, Any]) -> Table:
         table.add_row(f"published, {title}", f"{goal:.4g}", str(base["evaluations"][at]), f"{seconds:.1f}", "1")
         for name in list(report["curves"])[1:]:
             curve = report["curves"][name]
-            i = next((i for i, value in enumerate(curve["objective"]) if value <= goal), None)
+            i = reached(curve, goal)
             if i is None:
                 table.add_row(name, f"{min(curve['objective']):.4g}", "", "", "not reached")
                 continue

@@ -29,7 +29,7 @@ from deep_image_blending.options.pass_options import PASSES, PassOptions, Weight
 from deep_image_blending.options.run_options import Options
 from deep_image_blending.passes.start import harmonised
 from deep_image_blending.pictures import Float, load_mask, load_picture
-from deep_image_blending.pictures.demo import Demo, demos
+from deep_image_blending.pictures.demo import Demo, demo_named, demos
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, Window, compose_scene
 
@@ -111,6 +111,25 @@ def terms(objective: Objective, picture: Float) -> dict[str, float]:
         return {name: float(value) for name, value in objective.terms(objective.pixels.gather(image)).items()}
 
 
+def ratios(weights: Path | None) -> dict[str, float]:
+    """The short form: the style left by VGG-19 over that left by the embedded network."""
+    if weights is None:
+        return {}
+    scene = scene_of(demo_named("coffee"), 0.3)
+    judging, window, _ = judge(scene, weights, 1.0)
+    left = {}
+    for backbone, file in (("embedded", None), ("vgg19", weights)):
+        picture, _ = blended(scene, options_for(backbone, 12), file)
+        left[backbone] = terms(judging, picture[seen(window)])["style"]
+    return {"style left, VGG-19 / embedded": left["vgg19"] / left["embedded"]}
+
+
+def seen(window: Window) -> tuple[slice, slice]:
+    """Rows and columns of the canvas that a window shows."""
+    rows, columns = window.mask.shape
+    return slice(window.top, window.top + rows), slice(window.left, window.left + columns)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, required=True)
@@ -138,13 +157,11 @@ def main() -> None:
             continue
         judges = [judge(scene, given.weights, share) for share in ((palette, 1.0) if palette < 1 else (1.0,))]
         _, window, start = judges[0]
-        rows_of = slice(window.top, window.top + window.mask.shape[0])
-        columns_of = slice(window.left, window.left + window.mask.shape[1])
         pictures, seconds = {"start": start}, {}
         for backbone, weights in (("embedded", None), ("vgg19", given.weights)):
             options = options_for(backbone, given.steps, given.style, given.preset)
             picture, seconds[backbone] = blended(scene, options, weights)
-            pictures[backbone] = picture[rows_of, columns_of]
+            pictures[backbone] = picture[seen(window)]
         judged = [{key: terms(judging, picture) for key, picture in pictures.items()} for judging, _, _ in judges]
         found, shares = judged[0], []
         for values in judged:
@@ -160,7 +177,7 @@ def main() -> None:
         report[name] = {"terms": found, "seconds": seconds}
         near = window.around_mask(max(16, min(window.mask.shape) // 16))
         plain = scene.window(None)
-        before = [picture[rows_of, columns_of] for picture in (plain.source, plain.target, scene.paste()[0])]
+        before = [picture[seen(window)] for picture in (plain.source, plain.target, scene.paste()[0])]
         rows.append((name, [picture[near] for picture in (*before, *pictures.values())]))
     Console(width=140).print(table)
     if given.json is not None:

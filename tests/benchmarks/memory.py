@@ -204,6 +204,23 @@ def canvases(given: argparse.Namespace, console: Console, folder: Path) -> list[
     return found
 
 
+def ratios(_: Path | None) -> dict[str, float]:
+    """The short form: how near the plan is to the measured peak (1: exact), and what a larger canvas costs."""
+    case = {"object": 200, "canvas": (400, 500), "backbone": "embedded", "steps": 4, "threads": 1, "weights": None}
+    found = {}
+    for way in ("full", "thrifty"):
+        one = in_process({**case, "way": way})
+        guess, measured = one["estimate"], one["measured"]
+        found[f"plan against peak, {way}"] = min(guess, measured) / max(guess, measured)
+    with tempfile.TemporaryDirectory() as folder:
+        small, large = (command(Path(folder), 96, (side, side), 8, ()) for side in (256, 2048))
+    found["peak, canvas of 256 / of 2048"] = (small["peak"] - small["picture"]) / (
+        large["peak"] - large["picture"]
+    )
+    found["processor seconds, canvas of 256 / of 2048"] = small["cpu_seconds"] / large["cpu_seconds"]
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, help="VGG-19 state dict, to relu3_3 at least")

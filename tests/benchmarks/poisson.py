@@ -38,6 +38,8 @@ from deep_image_blending.pictures.demo import DEFAULT, demos
 from deep_image_blending.solve.membrane import edge_stopping_membrane
 from deep_image_blending.solve.poisson import guidance_laplacian, mixed_laplacian, poisson_residual, solve_poisson
 
+from .timing import times_faster
+
 # The issue's measure of a good solution: what is left of the guidance's energy.
 GOAL = 1e-4
 
@@ -340,6 +342,22 @@ def variants(megapixels: float, options: argparse.Namespace) -> dict[str, Second
         "mixed gradients": median(mixed, options.times)[0],
         "edge-stopping membrane": median(membrane, options.times)[0],
     }
+
+
+def ratios(_: Path | None) -> dict[str, float]:
+    """The short form: processor seconds of the others over those of ours for a residual as small."""
+    given = problem(0.1)
+    ours = Ours(given, 5)
+    found = {"SciPy direct / ours": times_faster(lambda: direct(given), ours.solve)}
+    if find_spec("pyamg"):
+        u = ours.solve()
+        left = np.linalg.norm(guidance_laplacian(u)[given.region] - given.laplacian[given.region])
+        tolerance = float(left / np.linalg.norm(right_side(given)))
+        found["pyamg / ours"] = times_faster(lambda: algebraic(given, tolerance), ours.solve)
+    if find_spec("cv2"):
+        loose, _, _ = ours.timed(energy=GOAL)
+        found["OpenCV / ours"] = times_faster(lambda: seamless_clone(given), lambda: ours.solve(loose))
+    return found
 
 
 def table(title: str, rows: list[Row]) -> Table:

@@ -294,6 +294,19 @@ def methods(weights: Path | None, published_steps: int) -> dict[str, Method]:
     return found
 
 
+def ratios(_: Path | None) -> dict[str, float]:
+    """The short form: mean squared error in the mask, the rival's over that of `natural`, by kind of case."""
+    chosen = [case for case in cases(0.25) if case.name.startswith("coffee")]
+    natural = ours(presets.preset("natural"))
+    found = {}
+    for case in chosen:
+        own = score(case, natural(case.scene))["psnr_mask"]
+        for name, method in (("Poisson", poisson), ("paste", paste)):
+            rival = score(case, method(case.scene))["psnr_mask"]
+            found[f"error, {case.kind}, {name} / natural"] = 10 ** ((own - rival) / 10)
+    return found
+
+
 def score(case: Case, picture: Pixels) -> dict[str, float]:
     """PSNR and SSIM against the truth, and every measure without it."""
     top, left, bottom, right = case.scene.region()

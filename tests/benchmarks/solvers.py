@@ -27,6 +27,7 @@ from torch import Tensor
 
 from deep_image_blending.objectives.objective import Objective
 from deep_image_blending.options import presets
+from deep_image_blending.options.pass_options import PassOptions
 from deep_image_blending.passes.two_passes import FIRST_STEP
 from deep_image_blending.pictures import image_tensor
 from deep_image_blending.pictures.demo import demo_named
@@ -121,6 +122,38 @@ SOLVERS = {
 REFERENCE = "PyTorch L-BFGS, strong Wolfe"
 
 
+def compare(
+    demo: str, scale: float, steps: int, options: PassOptions, weights: Path | None
+) -> tuple[dict[str, Counted], float]:
+    """What each solver reached when, and the goal."""
+    objective, _, start = problem(scene_of(demo_named(demo), scale), options, weights)
+    x = objective.pixels.gather(image_tensor(start, CPU))
+    found: dict[str, Counted] = {}
+    for name, solve in SOLVERS.items():
+        with contextlib.suppress(Enough):
+            # PyTorch's optimisers import their compiler at the first step.
+            solve(Counted(objective, 2), x, options.cutoff)
+        f = found[name] = Counted(objective, steps)
+        with contextlib.suppress(Enough):
+            solve(f, x, options.cutoff)
+    return found, found[REFERENCE].lowest[-1]
+
+
+def ratios(_: Path | None) -> dict[str, float]:
+    """The short form: how far each rival falls while ours falls once, and what it needs for where it ends."""
+    steps = 24
+    found, _ = compare("shuttle", 0.3, steps, presets.preset("natural").first, None)
+    ours = found["ours, preconditioned"]
+    fell = ours.lowest[0] - ours.lowest[-1]
+    known = {}
+    for name in (REFERENCE, "SciPy L-BFGS-B", "Adam, step 2"):
+        f = found[name]
+        at = next((i for i, value in enumerate(ours.lowest, 1) if value <= f.lowest[-1]), None)
+        known[f"evaluations, {name} / ours"] = 0.0 if at is None else steps / at
+        known[f"decrease, ours / {name}"] = fell / max(f.lowest[0] - f.lowest[-1], 1e-9)
+    return known
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", default="shuttle")
@@ -131,17 +164,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     options = dataclasses.replace(presets.preset("natural").first, backbone=given.backbone)
-    objective, _, start = problem(scene_of(demo_named(given.demo), given.scale), options, given.weights)
-    x, cutoff = objective.pixels.gather(image_tensor(start, CPU)), options.cutoff
-    found: dict[str, Counted] = {}
-    for name, solve in SOLVERS.items():
-        with contextlib.suppress(Enough):
-            # PyTorch's optimisers import their compiler at the first step.
-            solve(Counted(objective, 2), x, cutoff)
-        f = found[name] = Counted(objective, given.steps)
-        with contextlib.suppress(Enough):
-            solve(f, x, cutoff)
-    goal = found[REFERENCE].lowest[-1]
+    found, goal = compare(given.demo, given.scale, given.steps, options, given.weights)
     table = Table(
         "solver", "objective / start", "evaluations to the goal", "seconds to the goal", "seconds an evaluation",
         title=f"{given.demo} at {given.scale}, {given.backbone}, {given.steps} evaluations",

@@ -37,6 +37,7 @@ from deep_image_blending.pictures.demo import Demo, demo_named
 from deep_image_blending.pictures.scene import compose_scene
 
 from .. import published
+from .timing import times_faster
 
 TAPS = ("relu1_2", "relu2_2", "relu3_3")
 CPU = torch.device("cpu")
@@ -65,7 +66,13 @@ def squared(demo: Demo, folder: Path, side: int) -> tuple[Path, Path, Path]:
 
 
 def identical_objective(weights: Path, size: int, times: int) -> dict[str, float]:
-    """1. Seconds an evaluation of the published first pass, value and gradient."""
+    """1. Seconds an evaluation of the published first pass."""
+    a, b = (median(action, times) for action in published_evaluations(weights, size))
+    return {"published_s": a, "ours_s": b, "ratio": a / b}
+
+
+def published_evaluations(weights: Path, size: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """One value and gradient of the published first pass: the baseline's, and ours."""
     ss, ts = round(0.6 * size), size
     vgg = published.Vgg(read_state_dict(weights), "vgg19", TAPS)
     base = presets.preset("wacv2020")
@@ -90,12 +97,16 @@ def identical_objective(weights: Path, size: int, times: int) -> dict[str, float
         x = start.reshape(3, -1).clone().requires_grad_(True)
         torch.stack(list(objective.terms(x).values())).sum().backward()
 
-    a, b = median(plain, times), median(ours, times)
-    return {"published_s": a, "ours_s": b, "ratio": a / b}
+    return plain, ours
 
 
 def region_seconds(network: Network, taps: set[str], side: int, canvas: int, times: int) -> float:
-    """Seconds of one value and gradient of all features of an object of `side` on a square canvas."""
+    """Seconds of one evaluation of a region."""
+    return median(region_evaluation(network, taps, side, canvas), times)
+
+
+def region_evaluation(network: Network, taps: set[str], side: int, canvas: int) -> Callable[[], None]:
+    """One value and gradient of all features of an object of `side` on a square canvas."""
     top = (canvas - side) // 2 // 16 * 16
     box = Box(top, top, top + side, top + side) if side < canvas else whole((canvas, canvas))
     # Only the surroundings that features reach are read: random pixels there, nothing elsewhere.
@@ -109,7 +120,7 @@ def region_seconds(network: Network, taps: set[str], side: int, canvas: int, tim
         x = own.clone().requires_grad_(True)
         torch.stack([f.float().square().mean() for f in region(x).values()]).sum().backward()
 
-    return median(once, times)
+    return once
 
 
 def networks(weights: Path) -> dict[str, tuple[Network, set[str]]]:
@@ -146,6 +157,20 @@ def scaling(sides: list[int], canvases: list[int], times: int) -> dict[str, Any]
         },
         "canvas": {"side": canvases, "seconds": by_canvas, "slope": slope([c * c for c in canvases], by_canvas)},
     }
+
+
+def ratios(weights: Path | None) -> dict[str, float]:
+    """The short form: how often ours is done while its baseline is done once."""
+    network, taps = embedded(), set(TAPS)
+    small, large = (region_evaluation(network, taps, 96, canvas) for canvas in (256, 2048))
+    vgg16 = region_evaluation(_untrained_vgg16(), {"relu4_3", *TAPS}, 96, 256)
+    found = {
+        "features, VGG-16 / embedded": times_faster(vgg16, small),
+        "canvas of 256 / of 2048": times_faster(small, large),
+    }
+    if weights is not None:
+        found["published objective, published / ours"] = times_faster(*published_evaluations(weights, 128))
+    return found
 
 
 def slope(pixels: list[int], seconds: list[float]) -> float:
