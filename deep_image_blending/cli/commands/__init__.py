@@ -1,1 +1,1 @@
-"""The commands, one file each, found by themselves: a class with `@command`, its arguments as fields, and `run`."""
+"""The commands, one file each, found by themselves: a class with `@command`, its arguments as fields, `run`."""
