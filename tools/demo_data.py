@@ -1,8 +1,7 @@
 """Make the demo cases: `python -m tools.demo_data` writes the pictures of the package's `data/`, always the same.
 
-Photographs are those that scikit-image's package carries under CC0 or in the public domain (see its README.md).
-The paintings are made here: a procedural landscape, repainted in curved brush strokes from coarse to fine (after
-A. Hertzmann, Painterly Rendering with Curved Brush Strokes of Multiple Sizes, 1998), lit as if it had relief.
+Photographs are those that scikit-image's package carries under CC0 or in the public domain, paintings those in
+`data/paintings` (see its README.md).
 """
 
 from __future__ import annotations
@@ -30,84 +29,6 @@ def noise(random: np.random.Generator, size: int, roughness: float, stretch: flo
     return np.asarray((plane - plane.mean()) / plane.std())
 
 
-def landscape(random: np.random.Generator, size: int, warm: bool) -> np.ndarray:
-    """(size, size, 3) in 0..1: sky with clouds, hills, trees and a meadow with a path."""
-    rows, columns = np.mgrid[:size, :size] / size
-    top, low = ((0.42, 0.55, 0.74), (0.86, 0.80, 0.70)) if not warm else ((0.56, 0.60, 0.74), (0.97, 0.76, 0.52))
-    sky = np.array(top) + (np.array(low) - np.array(top)) * (rows[..., None] / 0.6).clip(0, 1)
-    clouds = (0.5 + 0.6 * noise(random, size, 1.6, 2.5)).clip(0, 1)[..., None] * (1 - rows[..., None]).clip(0, 1)
-    lit = np.array((0.98, 0.93, 0.86))
-    image = sky + (lit - sky) * 0.75 * clouds
-    shade = noise(random, size, 1.5, 2.5)[..., None]
-    image = image - 0.07 * shade.clip(0, 2) * clouds
-    for level, tone, bumps in ((0.55, (0.42, 0.50, 0.58), 0.020), (0.60, (0.34, 0.44, 0.42), 0.03)):
-        line = level + bumps * ndimage.gaussian_filter1d(random.normal(size=size), 30, mode="wrap") * 12
-        hill = rows > line[None]
-        image = np.where(hill[..., None], np.array(tone) * (1 + 0.12 * noise(random, size, 1.2)[..., None]), image)
-    meadow = rows > 0.66 + 0.02 * np.sin(columns * 7)
-    grass = np.array((0.44, 0.50, 0.20)) + 0.10 * noise(random, size, 1.1, 0.5)[..., None] * (0.9, 1.0, 0.4)
-    gold = np.array((0.68, 0.58, 0.24)) * (0.9 + 0.2 * noise(random, size, 1.2)[..., None])
-    grass = np.where(noise(random, size, 1.7, 3.0)[..., None] > 0.55, gold, grass)
-    image = np.where(meadow[..., None], grass, image)
-    bend = 0.32 + 0.16 * np.sin((rows - 0.66) * 5)
-    path = meadow & (np.abs(columns - bend) < 0.015 + 0.16 * (rows - 0.66).clip(0))
-    image = np.where(
-        path[..., None], np.array((0.78, 0.66, 0.50)) * (1 + 0.07 * noise(random, size, 1.0)[..., None]), image
-    )
-    for _ in range(26):
-        x, y = random.uniform(0, 1), random.uniform(0.63, 0.72)
-        radius = random.uniform(0.02, 0.06) * (0.6 + 3 * (y - 0.6))
-        blob = np.hypot((columns - x), (rows - y + radius) * 1.1) < radius * (1 + 0.25 * noise(random, size, 1.0))
-        leaves = np.array((0.20, 0.30, 0.16)) * random.uniform(0.7, 1.5)
-        light = 1 + 0.9 * ((y - radius - rows) / radius).clip(-0.4, 1)[..., None]
-        image = np.where(blob[..., None], leaves * light, image)
-    return image.clip(0, 1)
-
-
-def painted(random: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """The picture (H, W, 3) repainted in curved strokes of several bristles, with relief."""
-    height, width = image.shape[:2]
-    canvas = ndimage.gaussian_filter(image, (9, 9, 0))
-    relief = np.zeros((height, width))
-    for brush in (14, 8, 5, 3):
-        smooth = ndimage.gaussian_filter(image, (brush / 2, brush / 2, 0))
-        grey = ndimage.gaussian_filter(image.mean(2), brush / 1.5)
-        gy, gx = ndimage.sobel(grey, 0), ndimage.sobel(grey, 1)
-        flow = noise(random, max(height, width), 1.8)[:height, :width] * 0.5
-        angle = np.where(np.hypot(gx, gy) > 0.04, np.arctan2(gy, gx) + np.pi / 2, flow)
-        layer, high = (
-            Image.fromarray((canvas * 255).astype(np.uint8)),
-            Image.fromarray((relief * 255).astype(np.uint8)),
-        )
-        draw, lift = ImageDraw.Draw(layer), ImageDraw.Draw(high)
-        error = np.abs(smooth - canvas).sum(2)
-        places = random.permutation(height * width)[: int(2.2 * height * width / (brush * brush * 3))]
-        for place in places:
-            row, column = divmod(int(place), width)
-            if brush < 14 and error[row, column] < 0.05 and random.random() < 0.8:
-                continue
-            colour = (smooth[row, column] + random.normal(0, 0.025, 3) + random.normal(0, 0.02)) * 255
-            points, y, x, steps = [], float(row), float(column), int(random.integers(3, 7))
-            for _ in range(steps):
-                points.append((x, y))
-                turn = angle[int(np.clip(y, 0, height - 1)), int(np.clip(x, 0, width - 1))]
-                y, x = y + np.sin(turn) * brush * 0.8, x + np.cos(turn) * brush * 0.8
-            normal = angle[row, column] + np.pi / 2
-            for bristle in range(brush):
-                aside = (bristle - brush / 2 + 0.5) * 0.9
-                dx, dy = np.cos(normal) * aside, np.sin(normal) * aside
-                tone = np.clip(colour * (1 + random.normal(0, 0.035)), 0, 255).astype(int)
-                shifted = [(px + dx, py + dy) for px, py in points]
-                draw.line(shifted, fill=tuple(int(t) for t in tone), width=2)
-                lift.line(shifted, fill=int(random.integers(60, 200)), width=1)
-        canvas = np.asarray(layer, np.float64) / 255
-        relief = np.asarray(high, np.float64) / 255
-    slope = np.asarray(sum(np.gradient(ndimage.gaussian_filter(relief, 0.7))))
-    weave = 0.012 * (np.sin(np.arange(width) * 2.1)[None] * np.sin(np.arange(height) * 2.1)[:, None])
-    lit = canvas * (1 + 0.22 * slope[..., None]) + weave[..., None]
-    return np.asarray(lit.clip(0, 1))
-
-
 def polygon(shape: tuple[int, int], points: list[tuple[int, int]]) -> np.ndarray:
     """(H, W) bool, the polygon through (column, row) points."""
     image = Image.new("1", (shape[1], shape[0]))
@@ -130,14 +51,18 @@ def disc(radius: int) -> np.ndarray:
 
 
 def save(
-    name: str, title: str, source: np.ndarray, mask: np.ndarray, target: np.ndarray, place: dict[str, Any]
+    name: str, title: str, source: np.ndarray, mask: np.ndarray, target: np.ndarray | str, place: dict[str, Any]
 ) -> None:
-    """Write one case. mask in 0..1; place: ss, ts, x, y and where the pictures are from."""
+    """Write one case. mask in 0..1; target: a picture, or a painting's name; place: ss, ts, x, y and the
+    sources."""
     folder = DATA / name
     folder.mkdir(exist_ok=True)
     Image.fromarray(source).save(folder / "source.jpg", quality=92)
     Image.fromarray(np.rint(mask.clip(0, 1) * 255).astype(np.uint8)).save(folder / "mask.png", optimize=True)
-    Image.fromarray(np.rint(target).astype(np.uint8)).save(folder / "target.jpg", quality=90)
+    if isinstance(target, str):
+        place = {"target": f"paintings/{target}.jpg", **place}
+    else:
+        Image.fromarray(np.rint(target).astype(np.uint8)).save(folder / "target.jpg", quality=90)
     (folder / "case.json").write_text(json.dumps({"title": title, **place}, indent=2) + "\n", encoding="utf-8")
 
 
@@ -166,7 +91,7 @@ def with_tip(photograph: np.ndarray, rows: int) -> np.ndarray:
     return np.asarray(np.rint(whole), np.uint8)
 
 
-def shuttle(painting: np.ndarray) -> None:
+def shuttle() -> None:
     above = 16
     photograph = with_tip(data.astronaut()[0:296, 340:490], above)
     shape = photograph.shape[:2]
@@ -182,11 +107,11 @@ def shuttle(painting: np.ndarray) -> None:
     hard = ndimage.binary_fill_holes(probability > 0.35)
     hard = ndimage.binary_dilation(ndimage.binary_opening(hard, disc(1)), disc(2))
     save(
-        "shuttle", "A model of the Space Shuttle over a painted landscape",
-        photograph, hard.astype(float), painting * 255,
-        {"ss": 264, "ts": None, "x": 158, "y": 300, "sources": {
+        "shuttle", "A model of the Space Shuttle in The Starry Night",
+        photograph, hard.astype(float), "starry_night",
+        {"ss": 264, "ts": None, "x": 190, "y": 330, "sources": {
             "source": "NASA, portrait of Eileen Collins, public domain; skimage.data.astronaut",
-            "target": "painted by tools/demo_data.py, CC0"}},
+            "target": "Vincent van Gogh, The Starry Night, 1889, public domain; paintings/starry_night.jpg"}},
     )  # fmt: skip
 
 
@@ -211,7 +136,7 @@ def coffee(gravel: np.ndarray) -> None:
     )  # fmt: skip
 
 
-def portrait(painting: np.ndarray) -> None:
+def portrait() -> None:
     photograph = data.astronaut()
     shape = photograph.shape[:2]
     outline = [
@@ -228,14 +153,15 @@ def portrait(painting: np.ndarray) -> None:
     # In the lower right corner: there the photograph's frame cuts the helmet, so the canvas has to end as well.
     save(
         "portrait", "An astronaut sits for a painter: a soft mask that touches the lower and the right border",
-        photograph, soft, painting * 255,
-        {"ss": 400, "ts": None, "x": SIZE - 200, "y": SIZE - 200, "sources": {
+        photograph, soft, "shipwreck",
+        {"ss": 400, "ts": None, "x": 441 - 200, "y": 640 - 200, "sources": {
             "source": "NASA, portrait of Eileen Collins, public domain; skimage.data.astronaut",
-            "target": "painted by tools/demo_data.py, CC0"}},
+            "target": "J. M. W. Turner, The Shipwreck of the Minotaur, about 1810, public domain; "
+                      "paintings/shipwreck.jpg"}},
     )  # fmt: skip
 
 
-def rocket(painting: np.ndarray) -> None:
+def rocket() -> None:
     photograph = data.rocket()[110:410, 140:500]
     shape = photograph.shape[:2]
     body = polygon(shape, [
@@ -254,24 +180,23 @@ def rocket(painting: np.ndarray) -> None:
     mask = body | left | right
     save(
         "rocket", "A rocket and its two masts: several blobs, at the lower border", photograph, mask.astype(float),
-        painting * 255,
-        {"ss": 339, "ts": None, "x": SIZE - 139, "y": 260, "sources": {
+        "starry_night",
+        {"ss": 339, "ts": None, "x": 507 - 139, "y": 420, "sources": {
             "source": "SpaceX, released to the public domain; skimage.data.rocket",
-            "target": "painted by tools/demo_data.py, CC0"}},
+            "target": "Vincent van Gogh, The Starry Night, 1889, public domain; paintings/starry_night.jpg"}},
     )  # fmt: skip
 
 
 def main() -> None:
     random = np.random.default_rng(7)
-    day, dusk = (painted(random, landscape(random, SIZE, warm)) for warm in (False, True))
     gravel = np.asarray(Image.fromarray(data.gravel()).resize((SIZE, SIZE)), np.float64)
     moss = 0.5 + 0.12 * noise(random, SIZE, 1.6)
     tint = np.array((0.90, 0.98, 1.04)) + moss[..., None] * np.array((-0.06, 0.04, -0.12))
     stones = (55 + 0.8 * gravel[..., None] * tint).clip(0, 255)
-    shuttle(day)
+    shuttle()
     coffee(stones)
-    portrait(dusk)
-    rocket(dusk)
+    portrait()
+    rocket()
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def _read(path: Path) -> Demo:
         case["title"],
         picture("source"),
         picture("mask"),
-        picture("target"),
+        path.parents[1] / case["target"] if "target" in case else picture("target"),
         case["ss"],
         case["ts"],
         float(case["x"]),
