@@ -143,9 +143,9 @@ class _Pass:
                 else:
                     base = plain if change is None else plain + _finer(change, plain)
                 done, seconds = (state.evaluation, state.seconds) if state is not None else (0, 0.0)
-                first = state.first if state is not None else {}
+                terms = state.first if state is not None else {}
                 solver = self._solver(objective.pixels.gather(base), objective.pixels)
-                state = LoopState(solver, index, done, seconds, first=first, before=before)
+                state = LoopState(solver, index, done, seconds, first=terms, before=before)
             else:
                 state.solver.precondition = preconditioner_of(self.options, objective.pixels)
             status = self._minimised(objective, state, level)
