@@ -11,7 +11,8 @@ from PIL import Image
 
 from deep_image_blending.cli.app import run_command
 from deep_image_blending.errors import is_out_of_memory
-from deep_image_blending.runs import memory, plan
+from deep_image_blending.runs import memory_at_hand as memory
+from deep_image_blending.runs import plan
 from deep_image_blending.runs.devices import arithmetic
 from tests.conftest import Case
 
