@@ -47,10 +47,11 @@ class Form:
 
     @classmethod
     def of(cls, wanted: Tensor, mask: Tensor, around: Tensor, scale: int, stands_out: float) -> Form:
-        """Contours of `wanted` (1, 3, h, w) in `mask` count by how far they stand out of the painting's texture.
+        """Contours of `wanted` (1, 3, h, w) count by the mask, and by how far they stand out of the texture.
 
-        around (1, 3, h', w'): the painting near the object. One counts half where its squared gradient is
-        `stands_out` times the texture's, which is twice the median there.
+        mask (1, 1, h, w): above 1 where contours count more. around (1, 3, h', w'): the painting near the object.
+        A contour counts half where its squared gradient is `stands_out` times the texture's, which is twice the
+        median there.
         """
         from torch.nn import functional as F
 

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 class Tone:
     """What low-pass colour is held to.
 
-    wanted (1, 3, h, w), mask (1, 1, h, w). pool: pixels that are averaged. freedom (1, 3, 1, 1): how far luminance
-    and chroma may stray. variance (3,): the painting's.
+    wanted (1, 3, h, w), mask (1, 1, h, w). counted (1, 1, h, w): the mask times how much each pixel
+    counts. pool: pixels that are averaged. freedom (1, 3, 1, 1): how far luminance and chroma may stray. variance
+    (3,): the painting's.
     """
 
     wanted: Tensor
     mask: Tensor
+    counted: Tensor
     pool: int
     freedom: Tensor
     variance: Tensor
@@ -46,7 +48,7 @@ def tone_loss(pixels: Tensor, tone: Tone) -> Tensor:
     inside = F.avg_pool2d(tone.mask, tone.pool, ceil_mode=True)
     gap = opponent(pixels - tone.wanted) * tone.mask
     gap = F.avg_pool2d(gap, tone.pool, ceil_mode=True) / (inside + 0.05)
-    stray = F.relu(gap.abs() - tone.freedom).pow(2) * inside
+    stray = F.relu(gap.abs() - tone.freedom).pow(2) * F.avg_pool2d(tone.counted, tone.pool, ceil_mode=True)
     return (stray.sum((0, 2, 3)) / tone.variance).mean() / inside.sum()
 
 

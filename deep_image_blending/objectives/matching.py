@@ -17,6 +17,7 @@ from torch import Tensor
 from deep_image_blending.objectives import recipe
 
 _NOWHERE = -9999
+TONE_COLUMNS = 2
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,30 @@ class Matches:
     columns: Tensor
 
 
-@torch.no_grad()
-def matched(query: Tensor, field: Tensor, wanted: Tensor, allowed: Tensor) -> Matches:
-    """The matches of the positions `wanted` (h, w) of `query` (1, C, h, w) in `field` (1, C, H, W).
+@dataclass(frozen=True)
+class Grid:
+    """What is compared at each position: features (1, C, h, w), and luminance in 0..1, (1, 1, h, w)."""
 
-    allowed (H, W), bool: where may be copied from; one position at least. Memory is that of the grids, and of a
-    block of distances; time is linear in the wanted positions.
+    features: Tensor
+    light: Tensor
+
+
+@torch.no_grad()
+def matched(query: Grid, field: Grid, wanted: Tensor, allowed: Tensor, breadth: float = 1.0) -> Matches:
+    """The matches of the positions `wanted` (h, w) of `query` in `field` (of H x W positions).
+
+    allowed (H, W), bool: where may be copied from; one position at least. breadth: of the painting's strokes,
+    over the usual. Memory is that of the grids, and of a block of distances; time is linear in the wanted
+    positions.
     """
-    queries, candidates = patches(query), patches(field)
+    queries, candidates = with_tone(query, field, breadth)
     chosen = torch.nonzero(allowed.flatten())[:, 0]
     chosen = chosen[:: max(1, math.ceil(len(chosen) / recipe.MOST_CANDIDATES))]
     places = torch.nonzero(wanted.flatten())[:, 0]
     own = chosen[:1].repeat(queries.shape[0])
-    own[places] = chosen[nearest(queries[places], candidates[chosen])]
-    height, width = query.shape[2], query.shape[3]
-    start = seeded(own.view(height, width), wanted, allowed)
+    own[places] = chosen[nearest(queries[places], candidates[chosen], extra=TONE_COLUMNS)]
+    height, width = wanted.shape
+    start = seeded(own.view(height, width), wanted, allowed, round(recipe.SEED * breadth))
     return coherent(start, own, queries, candidates, wanted, allowed)
 
 
@@ -51,18 +61,36 @@ def patches(grid: Tensor) -> Tensor:
     return F.normalize(F.unfold(padded, 3)[0].T, dim=1)
 
 
+def with_tone(query: Grid, field: Grid, breadth: float) -> tuple[Tensor, Tensor]:
+    """The patches of either, (h w, D) and (H W, D), whose product is their cosine less a penalty of another tone.
+
+    The last `TONE_COLUMNS` make the penalty, `cost * (a - b)²`, up to `cost * a²`, which is the query's own.
+    """
+    cost = recipe.OTHER_TONE / (breadth * recipe.LEGIBLE / 100) ** 2
+    ours, theirs = query.light.view(-1, 1), field.light.view(-1, 1)
+    queries = torch.cat([patches(query.features), 2 * cost * ours, torch.ones_like(ours)], 1)
+    return queries, torch.cat([patches(field.features), theirs, -cost * theirs.pow(2)], 1)
+
+
 def nearest(
-    queries: Tensor, candidates: Tensor, popularity: float = recipe.POPULARITY, block: int = 1024
+    queries: Tensor,
+    candidates: Tensor,
+    extra: int = 0,
+    popularity: float = recipe.POPULARITY,
+    block: int = 1024,
 ) -> Tensor:
     """The candidate (N,) of the highest cosine for each query, corrected for candidates near to all of them.
 
-    queries (N, D), candidates (M, D), of length 1. Blocked: memory is block x M.
+    queries (N, D), candidates (M, D), of length 1 but for the last `extra` columns, by which nothing is near to
+    anything. Blocked: memory is block x M.
     """
     hub: Tensor | float = 0.0
     if popularity:
-        sample = queries[:: max(1, len(queries) // 512)]
+        features = queries.shape[1] - extra
+        sample = queries[:: max(1, len(queries) // 512), :features]
         most = min(8, len(sample))
-        near = [(part @ sample.T).topk(most, 1).values.mean(1) for part in torch.split(candidates, 8192)]
+        parts = torch.split(candidates[:, :features], 8192)
+        near = [(part @ sample.T).topk(most, 1).values.mean(1) for part in parts]
         hub = popularity * torch.cat(near)
     return torch.cat([(part @ candidates.T - hub).argmax(1) for part in torch.split(queries, block)])
 
@@ -103,8 +131,9 @@ def coherent(
     """Let every position choose between its own nearest candidate and what its neighbours' matches imply.
 
     A choice gains by every neighbour that implies it, and loses by every position within two that has the very
-    same match. Positions take turns, so that neighbours don't jump at once. own (h w,), flat; queries (h w, D) and
-    candidates (H W, D), of length 1; wanted (h, w) and allowed (H, W), bool.
+    same match, and by how often its place is copied from anywhere. Positions take turns, so that neighbours don't
+    jump at once. own (h w,), flat; queries (h w, D) and candidates (H W, D), whose products count; wanted (h, w)
+    and allowed (H, W), bool.
     """
     rows, columns = matches.rows.clone(), matches.columns.clone()
     height, width = allowed.shape
@@ -134,6 +163,9 @@ def coherent(
         ours = queries[places]
         score = torch.stack([(ours * candidates[option]).sum(1) for option in options])
         score = score + recipe.AGREEMENT * implied - recipe.REPETITION * repeats
+        uses = torch.bincount(flat[wanted], minlength=height * width).to(score).view(1, 1, height, width)
+        uses = F.avg_pool2d(uses, 3, 1, 1).flatten()[options] - 1
+        score = score - recipe.REUSE * uses.clamp(0, recipe.MOST_REUSED)
         chosen = options.gather(0, score.masked_fill(~good, -9).argmax(0)[None])[0]
         rows.view(-1)[places], columns.view(-1)[places] = chosen // width, chosen % width
     return Matches(rows, columns)

@@ -32,10 +32,10 @@ from deep_image_blending.networks.box import Box
 from deep_image_blending.networks.network import Network
 from deep_image_blending.networks.region import RegionFeatures
 from deep_image_blending.objectives import recipe
-from deep_image_blending.objectives.matching import Matches, gathered, matched, voted
+from deep_image_blending.objectives.matching import Grid, Matches, gathered, matched, voted
 from deep_image_blending.objectives.objective import Setting
 from deep_image_blending.objectives.painting_kind import kind_of_painting
-from deep_image_blending.objectives.palette import covered, in_palette, surroundings_weight
+from deep_image_blending.objectives.palette import Wanted, covered, in_palette, surroundings_weight, without_rim
 from deep_image_blending.objectives.schedule import Round, finest_scale
 from deep_image_blending.objectives.statistics import digest
 from deep_image_blending.objectives.taps import taps_of
@@ -117,13 +117,16 @@ class View:
 
     pixels: the unknowns and the frame. painting (1, 3, H, W): the framed target, its palette as the strength has
     it; candidates come from all of it. wanted (1, 3, h, w): the box's part of the object in the painting's
-    palette, on the painting. scale: of the resolution, over the finest that is painted.
+    palette, on the painting. scale: of the resolution, over the finest that is painted. breadth: of the painting's
+    strokes, over the usual. surroundings: share of the painting around the object in the statistics aimed at.
     """
 
     pixels: PaintedPixels
     painting: Tensor
     wanted: Tensor
     scale: int
+    breadth: float
+    surroundings: float
 
     @property
     def box(self) -> Box:
@@ -148,9 +151,15 @@ class View:
         rows, columns = self.near().slices()
         return self.painting[:, :, rows, columns]
 
+    def counted(self) -> Tensor:
+        """The mask times how much each pixel counts, (1, 1, h, w): what sets the object off the painting, more."""
+        reach = max(2, round(recipe.SILHOUETTE_REACH / self.scale))
+        inside = F.avg_pool2d(F.pad(self.mask, [reach] * 4, mode="replicate"), 2 * reach + 1, 1)
+        return self.mask * (1 + recipe.SILHOUETTE * (1 - inside) * self.mask)
+
     def held(self) -> Tensor:
         """Where the object's own contours are kept at a start, (1, 1, h, w) in 0..1; elsewhere it is copies."""
-        weight = Form.of(self.wanted, self.mask, self.around(), 2, recipe.STANDS_OUT).weight
+        weight = Form.of(self.wanted, self.counted(), self.around(), 2, recipe.STANDS_OUT).weight.clamp(max=1)
         weight = weight[:, :, : self.mask.shape[2], : self.mask.shape[3]]
         return F.avg_pool2d(F.pad(weight, [2] * 4, mode="replicate"), 5, 1).clamp(0, 1)
 
@@ -219,7 +228,8 @@ class Painter:
         gain = gain.clamp(*recipe.GAIN)[:, None, None]
         centred = (query[0, :count] - ours_mean) * gain
         query[0, :count] = centred + ours_mean + recipe.MEAN * (theirs_mean - ours_mean)
-        return matched(query, self.field, self.wanted, self.allowed)
+        wanted, painting = _grid_of(query, self.view.wanted), _grid_of(self.field, self.view.painting)
+        return matched(wanted, painting, self.wanted, self.allowed, self.view.breadth)
 
     def _of_painting(self, network: Network) -> dict[str, Tensor]:
         """Features (1, C, H_l, W_l) of the whole painting by tap, computed tile by tile."""
@@ -311,18 +321,19 @@ class PaintedObjective:
                 inside = painter.wanted.repeat_interleave(step, 0).repeat_interleave(step, 1)
                 self.places[tap] = torch.nonzero(inside.flatten())[:, 0]
                 self.theirs[tap] = rows_of(copies[tap])[self.places[tap]]
-                self.goals[tap] = _between(mean_and_covariance(self.theirs[tap]), painter.around[tap])
+                own = mean_and_covariance(self.theirs[tap])
+                self.goals[tap] = _between(own, painter.around[tap], view.surroundings)
             self.grid_places = torch.nonzero(painter.wanted.flatten())[:, 0]
             self.columns = rows_of(painter.hypercolumns(copies))[self.grid_places]
-            around = view.around()
+            around, counted = view.around(), view.counted()
             self.forms = [
-                Form.of(view.wanted, view.mask, around, scale, recipe.STANDS_OUT) for scale in recipe.FORM_SCALES
+                Form.of(view.wanted, counted, around, scale, recipe.STANDS_OUT) for scale in recipe.FORM_SCALES
             ]
             pool = max(2, round(recipe.TONE_SCALE / view.scale))
             freedom = recipe.TONE_FREEDOM * stroke_contrast(around, pool)
             # The object's own palette is held the more firmly, the less of the painting's is wanted.
             freedom[:, 1:] *= strength
-            self.tone = Tone(view.wanted, view.mask, pool, freedom, painter.variance)
+            self.tone = Tone(view.wanted, view.mask, counted, pool, freedom, painter.variance)
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
         pixels, weights = self.pixels.blended(x), self.weights
@@ -372,7 +383,7 @@ def build(setting: Setting) -> PaintedObjective:
     painter = setting.prepared.latest("painter", key, lambda: _painter(setting))
     view, frame = painter.view, painter.view.pixels.frame
     current = view.wanted if setting.before is None else _current(view, setting.before, step)
-    matches = painter.match(current, step.share)
+    matches = painter.match(current, step.share**view.breadth)
     if step.opens:
         current = _opened(painter, matches, current)
     start = frame.placed(current, view.pixels.target)
@@ -381,16 +392,20 @@ def build(setting: Setting) -> PaintedObjective:
 
 def weights_of(setting: Setting) -> dict[str, float]:
     """The losses' weights, as the kind of painting has them."""
-    options = setting.options
-    kind = options.painting
+    factors = recipe.FACTORS[painting_in(setting)]
+    return {name: weight * factors.get(name, 1.0) for name, weight in setting.options.weights.items()}
+
+
+def painting_in(setting: Setting) -> str:
+    """The kind of painting that is painted into: the option's, or what the painting's own statistics tell."""
+    kind: str = setting.options.painting
     if kind == "auto":
         fine = setting.fine
         kind = setting.prepared.once(
             ("painting", digest(fine.target), digest(fine.mask)),
             lambda: kind_of_painting(fine.target, fine.mask).kind,
         )
-    factors = recipe.FACTORS[kind]
-    return {name: weight * factors.get(name, 1.0) for name, weight in options.weights.items()}
+    return kind
 
 
 def finished(setting: Setting, blend: Float) -> Float:
@@ -402,7 +417,7 @@ def finished(setting: Setting, blend: Float) -> Float:
     fine = setting.fine
     setting.prepared.forget("painter")
     if setting.window.scale > 1:
-        wanted = wanted_picture(setting)
+        wanted = wanted_of(setting).picture
         change = torch.from_numpy(blend - averaged(wanted, setting.window.scale)).permute(2, 0, 1)[None]
         rows, columns = fine.mask.shape
         large = F.interpolate(change, scale_factor=setting.window.scale, mode="bicubic", align_corners=False)
@@ -413,16 +428,15 @@ def finished(setting: Setting, blend: Float) -> Float:
     return mixed
 
 
-def wanted_picture(setting: Setting) -> Float:
-    """The object in the palette that is wanted, on the painting: (h, w, 3) of the finest window."""
+def wanted_of(setting: Setting) -> Wanted:
+    """The object in the palette that is wanted, on the painting: the finest window's."""
     fine, strength = setting.fine, setting.options.strength
 
-    def make() -> Float:
-        moved = in_palette(setting.full, fine.target, fine.mask, strength)
-        wanted: Float = fine.target + fine.mask[..., None] * (moved - fine.target)
-        return wanted
+    def make() -> Wanted:
+        moved, merged = in_palette(without_rim(setting.full, fine.mask), fine.target, fine.mask, strength)
+        return Wanted(fine.target + fine.mask[..., None] * (moved - fine.target), merged)
 
-    found: Float = setting.prepared.latest("wanted", (strength, digest(setting.full), fine.mask.shape), make)
+    found: Wanted = setting.prepared.latest("wanted", (strength, digest(setting.full), fine.mask.shape), make)
     return found
 
 
@@ -450,12 +464,14 @@ def _painter(setting: Setting) -> Painter:
     window, device = setting.window, setting.device
     target, mask = image_tensor(window.target, device), plane_tensor(window.mask, device)
     pixels = PaintedPixels(target, mask)
-    wanted = averaged(wanted_picture(setting), window.scale)
+    found = wanted_of(setting)
+    wanted = averaged(found.picture, window.scale)
     painting = pixels.frame.of(target)
     if setting.options.strength < 1:
         painting = recoloured(painting, _colours(setting))
     part = pixels.backdrop + pixels.mask * (pixels.frame.part(image_tensor(wanted, device)) - pixels.backdrop)
-    view = View(pixels, painting, part, window.scale // finest_scale(setting.scene))
+    scale, breadth = window.scale // finest_scale(setting.scene), recipe.BREADTH.get(painting_in(setting), 1.0)
+    view = View(pixels, painting, part, scale, breadth, recipe.SURROUNDINGS * found.merged)
     taps = painted_taps(setting.network, setting)
     return Painter(setting.network.truncated(set(taps)), view, taps)
 
@@ -468,7 +484,7 @@ def _colours(setting: Setting) -> Tensor:
     def make() -> Tensor:
         near = surroundings_weight(fine.mask)
         counted = plane_tensor(near.astype(np.float32), cpu) if near.any() else None
-        own = image_tensor(setting.full, cpu)
+        own = image_tensor(without_rim(setting.full, fine.mask), cpu)
         return recolouring(image_tensor(fine.target, cpu), counted, own, plane_tensor(fine.mask, cpu), strength)
 
     found: Tensor = setting.prepared.latest("painting's colours", (strength, digest(setting.full)), make)
@@ -541,11 +557,14 @@ def _principal(grid: Tensor) -> tuple[Tensor, Tensor]:
     return vectors[:, -recipe.AXES :].to(grid), middle
 
 
-def _between(ours: Moments, theirs: Moments) -> Moments:
+def _grid_of(features: Tensor, pixels: Tensor) -> Grid:
+    """Compared features (1, C, h, w) with the luminance of the pixels that they stand for."""
+    return Grid(features, F.avg_pool2d(opponent(pixels)[:, :1], recipe.GRID))
+
+
+def _between(ours: Moments, theirs: Moments, share: float) -> Moments:
     """The matched positions' moments and the surroundings', by the latter's share."""
-    mean, covariance = (
-        (1 - recipe.SURROUNDINGS) * a + recipe.SURROUNDINGS * b for a, b in zip(ours, theirs, strict=True)
-    )
+    mean, covariance = ((1 - share) * a + share * b for a, b in zip(ours, theirs, strict=True))
     return mean, covariance
 
 

@@ -18,6 +18,7 @@ from deep_image_blending.pictures.scene import Scene
 
 WORDS = {
     "strokes": "directed strokes",
+    "broad": "broad strokes",
     "dots": "dots or grain",
     "soft": "soft touches, or a photograph",
     "poster": "a flat poster",
@@ -77,5 +78,5 @@ def _kind(numbers: Mapping[str, float]) -> PaintingName:
     if numbers["flat"] > recipe.FLAT:
         return "drawing" if numbers["chroma"] < recipe.GREY else "poster"
     if numbers["coherence"] >= recipe.DIRECTED:
-        return "strokes"
+        return "broad" if numbers["grain"] < recipe.BROAD else "strokes"
     return "dots" if numbers["grain"] > recipe.GRAINY else "soft"

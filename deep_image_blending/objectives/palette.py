@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,15 +41,38 @@ def transported(colours: Array, palette: Array, steps: int = 24) -> Array:
     return moved
 
 
-def in_palette(content: Float, target: Float, mask: Float, strength: float) -> Float:
+def at_lightness(palette: Array, lightness: Array, spread: float = recipe.SPREAD) -> Array:
+    """Colours (N, 3) drawn from `palette` (M, 3) that are about as light as asked for, (N,).
+
+    Dark iron takes the painting's darks, not the hue of the sky that most of the painting is.
+    """
+    random = np.random.default_rng(2)
+    ordered = palette[np.argsort(palette[:, 0], kind="stable")]
+    rank = np.searchsorted(ordered[:, 0], lightness + spread * random.standard_normal(len(lightness)))
+    strayed = np.abs(rank + 0.02 * len(ordered) * random.standard_normal(len(lightness)))
+    drawn: Array = ordered[strayed.astype(int).clip(0, len(ordered) - 1)]
+    return drawn
+
+
+class Wanted(NamedTuple):
+    """The object in the palette that is wanted, (h, w, 3) in 0..255.
+
+    merged: how far lightness could go so that the object is still seen, over the most that is tried, 0..1.
+    """
+
+    picture: Float
+    merged: float
+
+
+def in_palette(content: Float, target: Float, mask: Float, strength: float) -> Wanted:
     """The content (h, w, 3), 0..255, with the object's colours moved towards those of the painting around it.
 
     target (h, w, 3), mask (h, w) in 0..1. strength: share 0..1 of the way; at 0 it is the content itself. The map
     is smooth, so that it makes neither noise nor blots. Lightness goes less far where the object's edge would be
-    lost against the painting.
+    lost against the painting; chroma becomes what the painting has at that lightness.
     """
     if strength == 0:
-        return content
+        return Wanted(content, 1.0)
     lab = color.rgb2lab(np.asarray(content, np.float64) / 255)
     painting = color.rgb2lab(np.asarray(target, np.float64) / 255)
     inside = covered(mask)
@@ -66,7 +89,10 @@ def in_palette(content: Float, target: Float, mask: Float, strength: float) -> F
     kept = min(recipe.KEPT_EDGE * contrast_at_edge(lab, painting, inside), recipe.LEGIBLE)
     moved = lab.copy()
     for share in recipe.LIGHTNESS:
-        moved[inside] = smooth_map(ours, sample, goal, share * strength, strength)
+        light = smooth_map(sample, sample, goal, share * strength, 0.0)
+        hues = transported(light, at_lightness(palette, light[:, 0]))
+        aim = np.column_stack([goal[:, 0], hues[:, 1:]])
+        moved[inside] = smooth_map(ours, sample, aim, share * strength, strength)
         if contrast_at_edge(moved, painting, inside) >= kept:
             break
     ceiling = np.percentile(np.hypot(palette[:, 1], palette[:, 2]), 98)
@@ -75,7 +101,22 @@ def in_palette(content: Float, target: Float, mask: Float, strength: float) -> F
     moved[..., 1:] *= shrink[..., None]
     moved[..., 0] = moved[..., 0].clip(0, 100)
     wanted = (color.lab2rgb(moved) * 255).clip(0, 255).astype(np.float32)
-    return np.where(inside[..., None], wanted, content)
+    return Wanted(np.where(inside[..., None], wanted, content), share / recipe.LIGHTNESS[0])
+
+
+def without_rim(content: Float, mask: Float) -> Float:
+    """The content (h, w, 3) with a hard mask's outermost pixels coloured like the nearest ones further inside.
+
+    A cut-out's rim shows the source's background. Softer edges of the mask (h, w) stay as they are.
+    """
+    inside = np.pad(covered(mask), 2, mode="edge")
+    depth = ndimage.distance_transform_edt(inside)
+    away, (rows, columns) = ndimage.distance_transform_edt(depth <= recipe.SOURCES_RIM, return_indices=True)
+    depth, away, rows, columns = (a[2:-2, 2:-2] for a in (depth, away, rows - 2, columns - 2))
+    rows, columns = rows.clip(0, mask.shape[0] - 1), columns.clip(0, mask.shape[1] - 1)
+    near = (depth <= recipe.SOURCES_RIM) & (away <= recipe.SOURCES_RIM + 1)
+    edge = near & (mask >= 1) & (mask[rows, columns] >= 1)
+    return np.where(edge[..., None], content[rows, columns], content)
 
 
 def covered(mask: Float) -> Flags:

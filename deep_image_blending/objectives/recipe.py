@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-ROUNDS = (((0.9, 14), (0.6, 14)), ((0.5, 12), (0.4, 12)), ((0.5, 10), (0.3, 12)))
+ROUNDS = (((0.9, 14), (0.6, 14)), ((0.5, 12), (0.4, 12)), ((0.5, 8), (0.3, 10)))
 """By resolution, coarse to fine, and round: the wanted picture's share in what is matched, and evaluations."""
+FINEST = {"dots": ((0.5, 10), (0.3, 12))}
+"""The finest resolution's rounds by kind of painting, where they are others: dots take longer to appear."""
 LEAST_SIDE = 32
 """The longer side of the smallest object that is painted at one resolution more."""
 MOST_STUDIED = 800_000
@@ -39,6 +41,12 @@ POPULARITY = 0.35
 """How much a candidate loses that is near to everything."""
 AGREEMENT, REPETITION = 0.03, 0.03
 """What a match gains by each neighbour that implies it, and loses by each that repeats it (of a cosine)."""
+REUSE, MOST_REUSED = 0.02, 15
+"""What it loses by each further position that copies the same place, wherever it is, and how many count."""
+OTHER_TONE = 0.5
+"""What it loses where its lightness differs from the wanted by `LEGIBLE`; it goes with the difference's square."""
+BREADTH = {"broad": 2.0}
+"""How much broader than usual strokes are, by kind: larger pieces follow the object's colour less."""
 SEED, SWEEPS = 2, 4
 """Side of the blocks that matching begins with, and how often every position chooses anew."""
 RARE = 0.06
@@ -46,7 +54,11 @@ RARE = 0.06
 
 # Losses.
 SURROUNDINGS = 0.5
-"""Share of the painting around the object in the statistics aimed at; the matched positions have the rest."""
+"""Share of the painting around the object in the statistics aimed at; the matched positions have the rest.
+
+Less by as much as the object has to stay lighter or darker than the painting to be seen."""
+SILHOUETTE, SILHOUETTE_REACH = 10.0, 8
+"""How much more an edge of the object counts in form and tone, half of it at the very edge, and pixels inwards."""
 FORM_SCALES = (2, 4, 8)
 STANDS_OUT = 3.0
 """A contour counts half where its squared gradient is this many times the painting's."""
@@ -64,6 +76,10 @@ LIGHTNESS = (0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 """Shares of the way on which lightness goes to the painting's; the first that keeps the edge is taken."""
 STEEPEST = 0.7
 """How much the map of lightness may steepen or flatten: noise would show."""
+SPREAD = 6.0
+"""Lightness by which colours of the painting may differ and be drawn for one another."""
+SOURCES_RIM = 2.5
+"""Pixels inside a hard mask's edge where the source's own background still shows."""
 NEAR, FAR = 0.7, 0.15
 """Reach of the surroundings that give the palette, over the object's size, and what the rest of them counts."""
 
@@ -71,9 +87,10 @@ RIM = 1.5
 """Pixels over which a hard mask's contour is painted, and not cut."""
 
 # Kinds of painting.
-FLAT, GREY, DIRECTED, GRAINY = 0.6, 8.0, 0.5, 2.0
+FLAT, GREY, DIRECTED, BROAD, GRAINY = 0.6, 8.0, 0.5, 1.25, 2.0
 FACTORS: Mapping[str, Mapping[str, float]] = {
     "strokes": {},
+    "broad": {},
     "dots": {"moments": 5 / 3, "covariance": 2.0},
     "soft": {"form": 16 / 13},
     "poster": {"form": 16 / 13, "covariance": 0.5},

@@ -60,9 +60,10 @@ def rounds(scene: Scene, options: PassOptions, evaluations: int) -> list[Stage]:
     # Nothing may vanish where pixels are averaged.
     while count > 1 and min(*sides, min(scene.canvas) // 4) < finest * 2**count:
         count -= 1
+    by_level = (*recipe.ROUNDS[:-1], recipe.FINEST.get(options.painting, recipe.ROUNDS[-1]))
     chosen = [
         (finest * 2 ** (count - 1 - level), share, number)
-        for level, found in enumerate(recipe.ROUNDS[-count:])
+        for level, found in enumerate(by_level[-count:])
         for share, number in found
     ]
     total, seen, done = sum(number for _, _, number in chosen), 0, 0

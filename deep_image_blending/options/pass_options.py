@@ -13,7 +13,7 @@ from deep_image_blending.networks.backbones import require_backbone
 from deep_image_blending.options.groups import LOSSES, METHOD
 
 PassName = Literal["first_pass", "second_pass"]
-PaintingName = Literal["strokes", "dots", "soft", "poster", "drawing"]
+PaintingName = Literal["strokes", "broad", "dots", "soft", "poster", "drawing"]
 PASSES: tuple[PassName, ...] = ("first_pass", "second_pass")
 
 _RELATIVE = ("normalised",)
@@ -173,9 +173,9 @@ class PassOptions:
         objectives=_PAINTED,
         common=True,
     )
-    painting: Literal["auto", "strokes", "dots", "soft", "poster", "drawing"] = option(
+    painting: Literal["auto", "strokes", "broad", "dots", "soft", "poster", "drawing"] = option(
         "auto",
-        "What is painted into: directed strokes, dots or grain, soft touches, a flat poster, a drawing, or auto.",
+        "What is painted into: directed or broad strokes, dots, soft touches, a flat poster, a drawing; or auto.",
         METHOD,
         scope="second",
         objectives=_PAINTED,

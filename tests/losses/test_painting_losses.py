@@ -29,7 +29,7 @@ MASK = torch.zeros(1, 1, 24, 24, dtype=torch.float64)
 MASK[..., 6:18, 6:18] = 1
 FORM = Form.of(WANTED, MASK, 128 + 20 * _random(1, 3, 40, 40), 4, 3.0)
 FREEDOM = torch.full((1, 3, 1, 1), 0.01, dtype=torch.float64)
-TONE = Tone(WANTED, MASK, 4, FREEDOM, torch.ones(3, dtype=torch.float64))
+TONE = Tone(WANTED, MASK, 3 * MASK, 4, FREEDOM, torch.ones(3, dtype=torch.float64))
 
 
 def _moments(rows: Tensor) -> Tensor:

@@ -7,11 +7,25 @@ import torch
 import torch.nn.functional as F
 
 from deep_image_blending.objectives import recipe
-from deep_image_blending.objectives.matching import Matches, gathered, matched, nearest, patches, shifted, voted
+from deep_image_blending.objectives.matching import (
+    Grid,
+    Matches,
+    gathered,
+    matched,
+    nearest,
+    patches,
+    shifted,
+    voted,
+    with_tone,
+)
 
 
 def _grid(seed: int, rows: int, columns: int, channels: int = 6) -> torch.Tensor:
     return torch.randn(1, channels, rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+def _lit(features: torch.Tensor, light: float = 0.5) -> Grid:
+    return Grid(features, torch.full((1, 1, *features.shape[2:]), light))
 
 
 def test_nearest_is_the_brute_force_maximum_of_the_cosine() -> None:
@@ -32,7 +46,8 @@ def test_popular_candidates_lose() -> None:
 def test_a_part_of_the_painting_is_matched_with_itself() -> None:
     field = _grid(3, 20, 24)
     part = field[:, :, 4:14, 6:18]
-    found = matched(part, field, torch.ones(10, 12, dtype=torch.bool), torch.ones(20, 24, dtype=torch.bool))
+    wanted, everywhere = (torch.ones(*size, dtype=torch.bool) for size in ((10, 12), (20, 24)))
+    found = matched(_lit(part), _lit(field), wanted, everywhere)
     inner = slice(1, -1), slice(1, -1)
     rows, columns = torch.meshgrid(torch.arange(4, 14), torch.arange(6, 18), indexing="ij")
     assert (found.rows == rows)[inner].float().mean() > 0.95
@@ -43,10 +58,32 @@ def test_matches_are_allowed_positions_and_the_same_every_time() -> None:
     field, query = _grid(4, 20, 24), _grid(5, 10, 12)
     allowed = torch.rand(20, 24, generator=torch.Generator().manual_seed(6)) > 0.5
     wanted = torch.ones(10, 12, dtype=torch.bool)
-    found, again = (matched(query, field, wanted, allowed) for _ in range(2))
+    found, again = (matched(_lit(query), _lit(field), wanted, allowed) for _ in range(2))
     assert allowed[found.rows, found.columns].all()
     assert torch.equal(found.rows, again.rows)
     assert torch.equal(found.columns, again.columns)
+
+
+def test_another_tone_costs_by_the_square_of_the_difference() -> None:
+    field, query = _grid(4, 20, 24), _grid(5, 10, 12)
+    light = torch.rand(1, 1, 20, 24, generator=torch.Generator().manual_seed(6))
+    queries, candidates = with_tone(_lit(query, 0.3), Grid(field, light), 2.0)
+    cost = recipe.OTHER_TONE / (2.0 * recipe.LEGIBLE / 100) ** 2
+    expected = patches(query) @ patches(field).T - cost * (light.flatten() - 0.3) ** 2 + cost * 0.3**2
+    torch.testing.assert_close(queries @ candidates.T, expected)
+
+
+def test_a_place_that_is_copied_from_anywhere_on_the_object_loses(monkeypatch: pytest.MonkeyPatch) -> None:
+    field, query = _grid(7, 30, 30), torch.ones(1, 6, 24, 24)
+    wanted, allowed = torch.ones(24, 24, dtype=torch.bool), torch.ones(30, 30, dtype=torch.bool)
+
+    def places() -> int:
+        found = matched(_lit(query), _lit(field), wanted, allowed)
+        return len(torch.unique(found.rows * 30 + found.columns))
+
+    varied = places()
+    monkeypatch.setattr(recipe, "REUSE", 0.0)
+    assert varied > places()
 
 
 def test_repetition_costs_so_that_a_flat_object_is_no_lattice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +91,7 @@ def test_repetition_costs_so_that_a_flat_object_is_no_lattice(monkeypatch: pytes
     wanted, allowed = torch.ones(12, 12, dtype=torch.bool), torch.ones(30, 30, dtype=torch.bool)
 
     def repeats() -> float:
-        found = matched(query, field, wanted, allowed)
+        found = matched(_lit(query), _lit(field), wanted, allowed)
         flat = found.rows * 30 + found.columns
         return float((shifted(flat, 0, 1)[:, :-1] == flat[:, :-1]).float().mean())
 
@@ -68,13 +105,13 @@ def test_distances_are_bounded_whatever_the_size_of_the_painting(monkeypatch: py
     monkeypatch.setattr(recipe, "MOST_CANDIDATES", 50)
     seen = []
 
-    def watched(queries: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+    def watched(queries: torch.Tensor, candidates: torch.Tensor, extra: int) -> torch.Tensor:
         seen.append(len(candidates))
-        return nearest(queries, candidates)
+        return nearest(queries, candidates, extra)
 
     monkeypatch.setattr("deep_image_blending.objectives.matching.nearest", watched)
     everywhere = torch.ones(60, 60, dtype=torch.bool)
-    matched(_grid(8, 4, 4), _grid(9, 60, 60), torch.ones(4, 4, dtype=torch.bool), everywhere)
+    matched(_lit(_grid(8, 4, 4)), _lit(_grid(9, 60, 60)), torch.ones(4, 4, dtype=torch.bool), everywhere)
     assert seen == [50]
 
 

@@ -32,10 +32,10 @@ from deep_image_blending.solve.loop import Evaluation, LoopState
 from tests.conftest import disc_mask, smooth_picture, written_case
 
 
-def strokes(seed: int, height: int, width: int) -> np.ndarray:
+def strokes(seed: int, height: int, width: int, breadth: float = 1) -> np.ndarray:
     """(H, W, 3) uint8: noise smeared along one direction, in blues."""
     dice = np.random.default_rng(seed)
-    light = gaussian_filter(dice.normal(size=(height, width)), (4, 1))
+    light = gaussian_filter(dice.normal(size=(height, width)), (4 * breadth, breadth))
     light = 110 + 45 * light / light.std()
     return np.stack([0.5 * light, 0.8 * light, 1.2 * light + 20], -1).clip(0, 255).astype(np.uint8)
 
@@ -250,6 +250,7 @@ def test_kinds_of_painting_are_told_apart() -> None:
         "poster": flat,
         "drawing": np.repeat(flat.mean(2, keepdims=True), 3, 2),
         "dots": grain,
+        "broad": strokes(1, 128, 128, breadth=3).astype(np.float32),
         "strokes": strokes(1, 128, 128).astype(np.float32),
     }
     for kind, picture in kinds.items():

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 from scipy.stats import wasserstein_distance
 from skimage import color
 
-from deep_image_blending.objectives.palette import contrast_at_edge, in_palette, smooth_map, transported
+from deep_image_blending.objectives.palette import (
+    at_lightness,
+    contrast_at_edge,
+    in_palette,
+    smooth_map,
+    transported,
+    without_rim,
+)
 from tests.conftest import disc_mask, smooth_picture
 
 
@@ -51,7 +59,7 @@ def test_strength_is_the_way_from_the_objects_colours_to_the_paintings(strength:
     content, target = smooth_picture(1, 90, 96).astype(np.float32), smooth_picture(2, 90, 96).astype(np.float32)
     content, target = content * [0.9, 0.3, 0.2], target * [0.2, 0.4, 1.0]
     mask = disc_mask(90, 96).astype(np.float32) / 255
-    wanted = in_palette(content.astype(np.float32), target.astype(np.float32), mask, strength)
+    wanted = in_palette(content.astype(np.float32), target.astype(np.float32), mask, strength).picture
     np.testing.assert_array_equal(wanted[mask == 0], content.astype(np.float32)[mask == 0])
     means = [color.rgb2lab(image / 255)[mask > 0].mean(0)[1:] for image in (content, target, wanted)]
     way = (means[2] - means[0]) @ (means[1] - means[0]) / ((means[1] - means[0]) @ (means[1] - means[0]))
@@ -62,6 +70,28 @@ def test_a_dark_object_on_a_light_painting_keeps_its_edge() -> None:
     content, target = np.full((80, 80, 3), 30, np.float32), np.full((80, 80, 3), 210, np.float32)
     target += np.random.default_rng(0).normal(0, 6, target.shape).astype(np.float32)
     mask = disc_mask(80, 80).astype(np.float32) / 255
-    wanted = in_palette(content, target, mask, 1.0)
+    wanted, merged = in_palette(content, target, mask, 1.0)
+    assert merged < 1
     lab, painting = color.rgb2lab(wanted / 255), color.rgb2lab(target / 255)
     assert contrast_at_edge(lab, painting, mask > 0.5) > 20
+
+
+def test_colours_are_drawn_that_are_about_as_light() -> None:
+    dice = np.random.default_rng(0)
+    light = dice.uniform(0, 100, 4000)
+    palette = np.column_stack([light, np.where(light < 50, -40, 40), np.zeros(4000)])
+    asked = dice.uniform(0, 100, 3000)
+    drawn = at_lightness(palette, asked)
+    assert np.abs(drawn[:, 0] - asked).mean() < 8
+    assert (drawn[asked < 30, 1] == -40).mean() > 0.95
+    assert (drawn[asked > 70, 1] == 40).mean() > 0.95
+
+
+def test_a_hard_masks_rim_is_coloured_from_inside_and_a_soft_ones_is_not() -> None:
+    mask = (disc_mask(60, 60) > 0).astype(np.float32)
+    depth = distance_transform_edt(mask)
+    content = np.repeat(np.where(depth > 2.5, 200, 20).astype(np.float32)[..., None], 3, 2)
+    bare = without_rim(content, mask)
+    assert (bare[mask > 0] == 200).all()
+    np.testing.assert_array_equal(bare[mask == 0], content[mask == 0])
+    np.testing.assert_array_equal(without_rim(content, 0.9 * mask), content)
