@@ -147,6 +147,9 @@ def _refuse_without_effect(given: Mapping[str, Any], own: Mapping[PassName, Pass
     for one, scope, objectives in known:
         if given.get(one.name) in (None, False):
             continue
+        # A value that no pass could have is said first.
+        if one.kind != "list":
+            one.for_passes(given[one.name], len(own))
         objective = [part.objective for name, part in own.items() if scope in ("both", name.partition("_")[0])]
         if not objective or set(objective) & set(objectives):
             continue

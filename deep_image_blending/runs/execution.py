@@ -105,13 +105,8 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
     """
     hooks = hooks or Hooks()
     said: list[str] = list(job.said)
-    for message in job.said:
-        hooks.say(message)
-
-    def say(message: str) -> None:
-        said.append(message)
-        hooks.say(message)
-
+    # Said when all is settled: what can't be done is one line alone.
+    say = said.append
     placement = job.options.placement
     shapes = job.inputs.source.pixels.shape, job.inputs.target.pixels.shape
     plan.require_room_for_pictures(*shapes, placement, _host_limit(job))
@@ -132,6 +127,8 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
     decision = plan.decide(scene, options, loaded, job.passes, wanted=job.machine.memory, limit=limit)
     if decision.said is not None:
         say(decision.said)
+    for message in said:
+        hooks.say(message)
     return Ready(job, scene, options, loaded, decision, start, tuple(said), placed.matte)
 
 
