@@ -48,10 +48,7 @@ def objects_in(folder: Path) -> list[Cut]:
 
 def backgrounds_in(folder: Path) -> list[Background]:
     """The pictures of a folder and of those in it, in the order of their names. Raises InputError for none."""
-    found = []
-    for path in _pictures(folder):
-        width, height = picture_size(path)
-        found.append(Background(path, (height, width)))
+    found = [Background(path, picture_size(path)) for path in _pictures(folder)]
     if not found:
         raise InputError(f"'{folder}' holds no pictures; give a folder of backgrounds")
     return found
