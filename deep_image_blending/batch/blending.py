@@ -19,7 +19,7 @@ from deep_image_blending.options.resolve import placed
 from deep_image_blending.options.stored import options_to_dict
 from deep_image_blending.passes import poisson_start
 from deep_image_blending.pictures import Picture, Pixels, in_srgb, load_picture
-from deep_image_blending.pictures.scene import Scene, compose_scene
+from deep_image_blending.pictures.scene import Scene
 from deep_image_blending.runs.devices import arithmetic
 from deep_image_blending.runs.execution import carry_out, prepare
 from deep_image_blending.runs.inputs import Inputs, read_inputs, scene_of
@@ -100,7 +100,7 @@ def blend_row(row: Row, limits: Limits | None = None, hooks: Hooks | None = None
             scene, pixels, asked = _blended(row, job, limits, hooks)
             measures = evaluate_scene(scene, in_srgb(pixels, scene.target)) if measured else {}
         peak = max(peak, asked)
-        mask = _solid(job, scene)
+        mask = _solid(row, job, scene)
         for earlier in objects:
             covered = earlier.mask & mask
             earlier.hidden |= bool(covered.any())
@@ -170,12 +170,10 @@ def _feathered(job: Job, feather: float) -> Job:
     return dataclasses.replace(job, options=dataclasses.replace(job.options, placement=placement))
 
 
-def _solid(job: Job, scene: Scene) -> npt.NDArray[np.bool_]:
+def _solid(row: Row, job: Job, scene: Scene) -> npt.NDArray[np.bool_]:
     """The object as a binary mask (H, W): at least half there, before its edge was made to fade."""
-    if job.options.matte == "off":
-        inputs, placement = job.inputs, dataclasses.replace(job.options.placement, feather=0.0, ts=None)
-        hard = compose_scene(inputs.source, inputs.mask, scene.target, placement)
-        return np.asarray(hard.canvas_mask() >= 0.5)
+    if row.method == "feather" or job.options.placement.feather:
+        scene = scene_of(job.inputs, _feathered(job, 0.0).options, lambda _: None).scene
     return np.asarray(scene.canvas_mask() >= 0.5)
 
 
