@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures import Float, load_mask, load_picture, picture_size
+from deep_image_blending.files import sha256_of
+from deep_image_blending.pictures import Float, demos, load_mask, load_picture, picture_size
 from deep_image_blending.pictures.scene import mask_of
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".ppm", ".jxl", ".heic", ".gif"}
@@ -54,6 +55,16 @@ def backgrounds_in(folder: Path) -> list[Background]:
     return found
 
 
+def bundled() -> tuple[list[Cut], list[Background]]:
+    """The objects and the backgrounds of the bundled demo cases, each object a category of its own."""
+    cases = demos()
+    cuts = [_read(case.source, case.mask, case.name) for case in cases]
+    # Cases may share a background.
+    targets = {case.name: case.target for case in cases}
+    by_content = {sha256_of(path): path for _, path in sorted(targets.items(), reverse=True)}
+    return cuts, [Background(path, picture_size(path)) for path in sorted(by_content.values())]
+
+
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"'{folder}' is no folder; give one of pictures")
@@ -65,14 +76,18 @@ def _pictures(folder: Path) -> list[Path]:
 def _cut(path: Path, folder: Path) -> Cut:
     beside = (path.with_name(path.stem + ending) for ending in _MASKS)
     mask = next((one for one in beside if one.is_file()), None)
+    parts = path.relative_to(folder).parts
+    return _read(path, mask, parts[0] if len(parts) > 1 else "object")
+
+
+def _read(path: Path, mask: Path | None, category: str) -> Cut:
     picture = load_picture(path)
     if mask is None and picture.alpha is None:
         raise InputError(f"object '{path}' has neither alpha nor a mask; add '{path.stem}.mask.png'")
     solid = mask_of(picture, None if mask is None else load_mask(mask)) >= 0.5
     if not solid.any():
         raise InputError(f"the mask of object '{path}' is nowhere above half; paint the object white")
-    parts = path.relative_to(folder).parts
-    return Cut(path, mask, parts[0] if len(parts) > 1 else "object", _size(picture.pixels), _box(solid))
+    return Cut(path, mask, category, _size(picture.pixels), _box(solid))
 
 
 def _size(pixels: np.ndarray) -> tuple[int, int]:

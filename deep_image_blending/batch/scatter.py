@@ -98,7 +98,8 @@ def _scene(stock: Stock, chance: Chance, draws: Draws) -> dict[str, Any]:
         label = {"category": cut.category} if annotated else {"category": cut.category, "annotate": False}
         placed.append({**files, **label, **found})
     ts = {} if chance.ts is None else {"ts": chance.ts}
-    return {"target_file": stock.named(background.picture), **ts, "objects": placed}
+    # The masks are those of the stock: they are not tightened once more in every picture.
+    return {"target_file": stock.named(background.picture), **ts, "matte": "off", "objects": placed}
 
 
 def _placed(cut: Cut, canvas: _Canvas, chance: Chance, draws: Draws) -> dict[str, Any] | None:

@@ -28,7 +28,9 @@ class Store:
     """A folder of files, here or far. root: a path, or an address that fsspec knows."""
 
     def __init__(self, root: str) -> None:
-        self.root = root.removeprefix("file://").rstrip("/") or "/"
+        root = root.removeprefix("file://").rstrip("/") or "/"
+        # Workers have working folders of their own.
+        self.root = root if is_url(root) else str(Path(root).absolute())
         self.far = _upath(self.root) if is_url(self.root) else None
         self._made: set[Path] = set()
 

@@ -48,7 +48,7 @@ def test_a_seed_gives_one_manifest(tmp_path: Path) -> None:
     assert digest == DIGEST
 
 
-DIGEST = "9deab9bf4e977152f14b784ea8c09ef5628a7084c1eaed9228b11e3c60f70990"
+DIGEST = "2111a47f80a4d000e39faabd4e06b6d2a3fce93d24d2a1ffef38f5e5dec28775"
 
 
 def test_methods_share_their_scene(tmp_path: Path) -> None:

@@ -29,11 +29,21 @@ class Scatter(Command):
     Example:  blend scatter --objects cut --backgrounds rooms --count 1000 --seed 1 --output-file scenes.jsonl
     """
 
-    objects: Annotated[Path, typer.Option(metavar="FOLDER", help="FOLDER/<category>/*.", rich_help_panel=PICTURES)]
-    backgrounds: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Pictures to put them into.", rich_help_panel=PICTURES)
-    ]
     output_file: Annotated[Path, typer.Option(help="Manifest to write, .jsonl.", rich_help_panel=OUTPUT)]
+    objects: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="FOLDER/<category>/*; default: the bundled objects.", rich_help_panel=PICTURES
+        ),
+    ] = None
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Pictures to put them into; default: the bundled ones.",
+            rich_help_panel=PICTURES,
+        ),
+    ] = None
     count: Annotated[
         int, typer.Option(min=1, max=10**9, help="Scenes; each is made in every method.", rich_help_panel=METHOD)
     ] = 100
@@ -100,7 +110,7 @@ class Scatter(Command):
     def run(self) -> None:
         import json
 
-        from deep_image_blending.batch.objects import backgrounds_in, objects_in
+        from deep_image_blending.batch.objects import backgrounds_in, bundled, objects_in
         from deep_image_blending.batch.scatter import Stock, rows
         from deep_image_blending.files import atomic_write, require_writable
         from deep_image_blending.pictures import check_writable
@@ -111,9 +121,10 @@ class Scatter(Command):
         if self.preview_file is not None:
             check_writable(self.preview_file)
         chance = self._chance()
+        objects, backgrounds = bundled()
         stock = Stock(
-            objects_in(self.objects),
-            backgrounds_in(self.backgrounds),
+            objects if self.objects is None else objects_in(self.objects),
+            backgrounds if self.backgrounds is None else backgrounds_in(self.backgrounds),
             self.output_file.absolute().parent,
             objects_in(self.distractors) if self.distractors is not None else (),
         )
