@@ -83,19 +83,24 @@ def execute(job: Job, hooks: Hooks | None = None) -> Outcome:
     """
     hooks = hooks or Hooks()
     with arithmetic(job.machine.threads, job.options.precision):
-        ready = prepare(job, hooks)
-        if not job.passes:
-            return Outcome(ready.scene, ready.options, ready.said, {}, job.folder)
-        if job.folder is None:
-            return _passes(ready, hooks, None)
-        with _opened(job) as run, _within_memory():
-            if job.mode == "new":
-                begin_run(run, ready)
-            else:
-                known = run.manifest.get("decisions", [])
-                run.update(decisions=[*known, *(said for said in ready.said if said not in known)])
-                _restore_pictures(run, ready)
-            return _passes(ready, hooks, run)
+        return carry_out(prepare(job, hooks), hooks)
+
+
+def carry_out(ready: Ready, hooks: Hooks) -> Outcome:
+    """Do the passes of a job that is prepared, in the arithmetic that the caller has set. Raises as `execute`."""
+    job = ready.job
+    if not job.passes:
+        return Outcome(ready.scene, ready.options, ready.said, {}, job.folder)
+    if job.folder is None:
+        return _passes(ready, hooks, None)
+    with _opened(job) as run, _within_memory():
+        if job.mode == "new":
+            begin_run(run, ready)
+        else:
+            known = run.manifest.get("decisions", [])
+            run.update(decisions=[*known, *(said for said in ready.said if said not in known)])
+            _restore_pictures(run, ready)
+        return _passes(ready, hooks, run)
 
 
 def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Ready:

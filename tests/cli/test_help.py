@@ -13,7 +13,7 @@ from deep_image_blending.options.presets import preset
 
 COMMANDS = [
     *("run", "first-pass", "second-pass", "preview", "compare", "ablation", "evaluate", "report", "make-video"),
-    *("doctor", "presets", "cut-out"),
+    *("doctor", "presets", "cut-out", "scatter", "batch"),
 ]
 PANELS = {"Pictures", "Placement", "Method", "Losses", "Machine", "Run and output", "Sheet", "Video"}
 
@@ -21,7 +21,7 @@ PANELS = {"Pictures", "Placement", "Method", "Losses", "Machine", "Run and outpu
 def test_every_command_is_listed_under_its_purpose(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["--help"]) == 0
     shown = capsys.readouterr().out
-    for group in ("Blend", "Look", "Set up"):
+    for group in ("Blend", "Look", "Many", "Set up"):
         assert f"─ {group} ─" in shown
     assert all(re.search(rf"│ {name} ", shown) for name in COMMANDS)
     assert set(typer.main.get_command(app_of(everything=True)).commands) == {*COMMANDS, "blend"}  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Batches: manifests, the generator of synthetic scenes, the executor on Ray, object stores, annotations."""

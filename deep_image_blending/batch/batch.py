@@ -1,0 +1,100 @@
+"""A batch from its manifest to its last file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from deep_image_blending.batch.coco import Annotations, Split
+from deep_image_blending.batch.executor import GIB, Executor, Resources, Watch, connected
+from deep_image_blending.batch.manifest import Checked, Shard
+from deep_image_blending.batch.progress import Tally
+from deep_image_blending.batch.records import ledger, records_of
+from deep_image_blending.batch.row import Row
+from deep_image_blending.batch.store import Store
+from deep_image_blending.batch.summary import Gathered, page
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A checked manifest and where its pictures go. annotated: write COCO's annotations, too."""
+
+    manifest: Checked
+    store: Store
+    shard: Shard = field(default_factory=Shard)
+    resources: Resources = field(default_factory=Resources)
+    split: Split = field(default_factory=Split)
+    annotated: bool = False
+
+    def run(self, watch: Watch, say: Say) -> Tally:
+        """Make what is missing, then write the failures, the annotations and the summary. Raises InputError."""
+        known = ledger(self.store)
+        planned = Tally(self.manifest.count(self.shard))
+        with connected(self.resources) as ray:
+            executor = Executor(ray, self.store, self.resources, watch, known, planned)
+            tally = executor.run(self.manifest.read(self.shard))
+        for name in self.write_up(tally):
+            say(f"{self.store.root}/{name}")
+        return tally
+
+    def planned(self) -> Iterator[str]:
+        """What would be done, in lines. Nothing is written."""
+        known = ledger(self.store)
+        rows = missing = 0
+        first: Row | None = None
+        for row in self.manifest.read(self.shard):
+            rows += 1
+            if not known.finished(row):
+                missing += 1
+                first = row if first is None and row.method == "natural" else first
+        yield f"{rows} pictures, {rows - missing} of them there, {missing} to make"
+        if self.manifest.categories:
+            yield f"categories: {', '.join(self.manifest.categories)}"
+        if first is not None:
+            memory = f"{_peak(first) / GIB:.2f} GiB"
+            yield f"memory of the first task: about {memory}; cores of a task: {self.resources.cpus}"
+
+    def write_up(self, tally: Tally) -> list[str]:
+        """What is made of all records: annotations, failures and the page. The names of the files."""
+        gathered, suffix = Gathered(), self.shard.suffix
+        failures = io.StringIO()
+        table = csv.writer(failures, lineterminator="\n")
+        table.writerow(("id", "reason", "attempt"))
+
+        def finished() -> Iterator[tuple[Row, dict[str, Any]]]:
+            for row, record, failed in records_of(self.store, self.manifest.read(self.shard)):
+                if record is None:
+                    continue
+                if failed:
+                    table.writerow((row.id, record.get("reason", ""), record.get("attempt", "")))
+                    gathered.add_failure(row, str(record.get("reason", "")))
+                    continue
+                gathered.add(row, record)
+                yield row, record
+
+        names: list[str] = []
+        if self.annotated:
+            names += Annotations(self.store, self.manifest.categories, self.split, suffix).write(finished())
+        else:
+            for _ in finished():
+                pass
+        if gathered.failed:
+            self.store.write(f"failures{suffix}.csv", failures.getvalue().encode())
+            names.append(f"failures{suffix}.csv")
+        else:
+            self.store.delete(f"failures{suffix}.csv")
+        self.store.write(f"summary{suffix}.html", page(self.store, gathered, tally).encode())
+        return [*names, f"summary{suffix}.html"]
+
+
+def _peak(row: Row) -> int:
+    """Bytes that the plan of a row's first object asks for."""
+    from deep_image_blending.batch.blending import job_of
+    from deep_image_blending.runs.execution import prepare
+
+    return prepare(job_of(row.objects[0]), planning=True).decision.plan.peak.host

@@ -1,0 +1,109 @@
+"""Where a batch's files lie: a folder, or an object store by its address.
+
+What is written to a folder is written whole or not at all; object stores do so by themselves. Listings are never
+taken from a cache: a batch that is started again must see what is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from deep_image_blending.errors import InputError
+from deep_image_blending.files import atomic_write
+
+REMEDY = "pip install 'deep-image-blending[batch]'"
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is an address, such as s3://bucket/folder."""
+    return "://" in path
+
+
+class Store:
+    """A folder of files, here or far. root: a path, or an address that fsspec knows."""
+
+    def __init__(self, root: str) -> None:
+        root = root.removeprefix("file://").rstrip("/") or "/"
+        # Workers have working folders of their own.
+        self.root = root if is_url(root) else str(Path(root).absolute())
+        self.far = _upath(self.root) if is_url(self.root) else None
+        self._made: set[Path] = set()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, whole or not at all."""
+        if self.far is not None:
+            (self.far / name).write_bytes(data)
+            return
+        path = Path(self.root) / name
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
+        with atomic_write(path) as stream:
+            stream.write(data)
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes. Raises FileNotFoundError."""
+        found: bytes = (self._path(name)).read_bytes()
+        return found
+
+    def exists(self, name: str) -> bool:
+        return bool(self._path(name).exists())
+
+    def delete(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        self._path(name).unlink(missing_ok=True)
+
+    def names(self, folder: str = "") -> Iterator[str]:
+        """The names of the files in a folder, in no order; none where there is no such folder."""
+        if self.far is None:
+            path = Path(self.root) / folder
+            if path.is_dir():
+                with os.scandir(path) as entries:
+                    yield from (one.name for one in entries if not one.name.startswith("."))
+            return
+        far = self.far / folder if folder else self.far
+        far.fs.invalidate_cache()
+        try:
+            listed = far.fs.ls(far.path, detail=False)
+        except FileNotFoundError:
+            return
+        yield from (str(one).rstrip("/").rpartition("/")[2] for one in listed)
+
+    def _path(self, name: str) -> Any:
+        return self.far / name if self.far is not None else Path(self.root) / name
+
+
+def local_copy(path: str) -> Path:
+    """A picture as a file of this machine: itself, or, of an address, a copy that is made once."""
+    if not is_url(path):
+        return Path(path)
+    folder = Path(tempfile.gettempdir()) / f"deep-image-blending-{os.getuid() if hasattr(os, 'getuid') else 0}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    copy = folder / f"{hashlib.sha256(path.encode()).hexdigest()[:24]}-{path.rpartition('/')[2]}"
+    if not copy.exists():
+        with atomic_write(copy) as stream:
+            stream.write(_upath(path).read_bytes())
+    return copy
+
+
+def readable(path: str) -> bool:
+    """Whether there is a file at a path or an address."""
+    return bool(_upath(path).exists()) if is_url(path) else Path(path).is_file()
+
+
+def _upath(address: str) -> Any:
+    try:
+        from upath import UPath
+
+        return UPath(address, use_listings_cache=False)
+    except ImportError as error:
+        missing = error.name or "universal-pathlib"
+        more = REMEDY if missing == "upath" else f"install {missing} (s3:// needs s3fs, gs:// gcsfs, az:// adlfs)"
+        raise InputError(f"'{address}' needs a library more: {more}") from None
+    except ValueError as error:
+        raise InputError(f"'{address}' is no address that can be written to ({error})") from None
