@@ -23,11 +23,11 @@ def _disc(radius: float) -> np.ndarray:
 def folder(tmp_path: Path) -> Path:
     """A red disc of radius 26 on green, with a mask of radius 38 around it, and a target."""
     random = np.random.default_rng(4)
-    picture = (*np.zeros((SIZE, SIZE, 3)), 40, 150, 60, *random.normal(0, 4, (SIZE, SIZE, 3)))
+    picture = np.array([40.0, 150, 60]) + random.normal(0, 4, (SIZE, SIZE, 3))
     picture[_disc(26)] += (170, -120, -20)
     Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(tmp_path / "source.png")
     Image.fromarray((_disc(38) * 255).astype(np.uint8)).save(tmp_path / "loose.png")
-    target = (*np.zeros((120, 120, 3)), 120, 120, 200, *random.normal(0, 9, (120, 120, 3)))
+    target = np.array([120.0, 120, 200]) + random.normal(0, 9, (120, 120, 3))
     Image.fromarray(target.clip(0, 255).astype(np.uint8)).save(tmp_path / "target.png")
     return tmp_path
 
