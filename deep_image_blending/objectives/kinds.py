@@ -27,7 +27,7 @@ class Normalised:
     mask_alone = True
     thrifty = True
     harmonises = True
-    copies = False
+    matches = False
     sees: frozenset[str] = frozenset()
 
     def evaluations(self, num_steps: int) -> int:
@@ -83,7 +83,7 @@ class Published:
     mask_alone = False
     thrifty = False
     harmonises = False
-    copies = False
+    matches = False
     sees: frozenset[str] = frozenset()
 
     def evaluations(self, num_steps: int) -> int:
@@ -132,7 +132,7 @@ class Painted:
     mask_alone = False
     thrifty = False
     harmonises = False
-    copies = True
+    matches = True
     sees = frozenset({"style"})
 
     def evaluations(self, num_steps: int) -> int:

@@ -115,7 +115,7 @@ class Kind(Protocol):
 
     whole_canvas: it sees the canvas, not a window around the object. every_pixel: it optimises every pixel that
     it sees, not the mask's alone. mask_alone: the unknowns are the mask's pixels. thrifty: it can be evaluated
-    tile by tile. harmonises: its first pass takes the source made to meet the target by a membrane. copies: it
+    tile by tile. harmonises: its first pass takes the source made to meet the target by a membrane. matches: it
     matches the object with the painting around it, whose features it keeps. sees: the layers, `style` or
     `content`, that it looks at whatever losses are weighed.
     """
@@ -125,7 +125,7 @@ class Kind(Protocol):
     mask_alone: bool
     thrifty: bool
     harmonises: bool
-    copies: bool
+    matches: bool
     sees: frozenset[str]
 
     def evaluations(self, num_steps: int) -> int:

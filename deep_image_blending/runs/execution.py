@@ -294,7 +294,7 @@ def _with_membrane(options: Options, scene: Scene, say: Say) -> Options:
 
 def _with_painting(options: Options, scene: Scene, say: Say) -> Options:
     """The options with the kind of painting that the object comes into, which is said."""
-    if options.second.painting != "auto" or not kind_of(options.second.objective).copies:
+    if options.second.painting != "auto" or not kind_of(options.second.objective).matches:
         return options
     painting = painting_of(scene)
     say(painting.said())

@@ -157,7 +157,7 @@ def plan_run(
         backbone = loaded[name]
         levels = _level_plans(scene, options, backbone.network, name, way)
         # A pass that matches has its own bounds, and one way.
-        own: Way = "full" if kind_of(options.of(name).objective).copies else way
+        own: Way = "full" if kind_of(options.of(name).objective).matches else way
         found.append(PassPlan(name, backbone.network.name, backbone.source, own, levels, *_finishing(scene)))
     return Plan(
         scene.canvas,
@@ -323,7 +323,7 @@ def _level_plan(
     shortened = network.truncated(taps) if taps else None
     tile = tile_of(network, way == "thrifty") if kind.thrifty else 0
     boxes: list[Box] = []
-    framed = _framed(mask) if kind.copies else None
+    framed = _framed(mask) if kind.matches else None
     if framed is not None:
         size, boxes, pixels = framed.framed, [framed.box], framed.box.area * 4 // 3
     elif shortened is not None and kind.whole_canvas:
@@ -339,7 +339,7 @@ def _level_plan(
         window = scene.window_box(*surroundings(scene, own, network))
         count = _with_copies(count, options, shortened, size, framed.box, window)
     factor = 3 if tile else 2
-    style = 2 if kind.copies else (3 if own.style_from == "similar" else 1) if own.weights["style"] else 0
+    style = 2 if kind.matches else (3 if own.style_from == "similar" else 1) if own.weights["style"] else 0
     area = scene.canvas[0] * scene.canvas[1] / scale**2 if own.style_from == "whole" else size[0] * size[1]
     per_pixel = 0.0 if shortened is None else _work(shortened, _everything(shortened, (256, 256))) / 256**2
     return LevelPlan(
@@ -439,6 +439,16 @@ def _work(network: Network, boxes: Mapping[str, Box]) -> float:
     return float(sum(boxes[name].area * weight.numel() for name, (weight, _) in network.parameters.items()))
 
 
+def _copies(taps: str, by_head: bool = False) -> int:
+    """Float32 copies of a layer that `natural`'s losses which look at such layers keep, as they declare.
+
+    What painting keeps beside is counted by `_with_copies`.
+    """
+    looking = [loss for loss in declared().values() if loss.taps == taps and "normalised" in loss.objectives]
+    heads = [loss.copies_by_head for loss in looking if loss.copies_by_head is not None]
+    return max(heads) if by_head and heads else max(loss.copies for loss in looking)
+
+
 def activations(
     network: Network, boxes: Mapping[str, Box], taps: tuple[str, ...], content: str | None, element: int
 ) -> int:
@@ -459,9 +469,10 @@ def activations(
             kept += 8 * channels[layer.output] * boxes[layer.output].area
     copies = 1 if element == _FLOAT else 2
     for tap in taps:
-        kept += copies * _FLOAT * channels[tap] * boxes[tap].area
+        kept += copies * _copies("style") * _FLOAT * channels[tap] * boxes[tap].area
     if content is not None:
-        kept += (3 if content in network.heads else 1) * _FLOAT * channels[content] * boxes[content].area
+        own = _copies("content", content in network.heads)
+        kept += own * _FLOAT * channels[content] * boxes[content].area
     # A convolution's gradient comes from its output's, through a reordered copy.
     return kept + 3 * largest * _FLOAT
 
