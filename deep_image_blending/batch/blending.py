@@ -15,6 +15,7 @@ from deep_image_blending.batch.altering import altered
 from deep_image_blending.batch.row import Insertion, Row
 from deep_image_blending.batch.store import local_copy
 from deep_image_blending.measures import evaluate_scene
+from deep_image_blending.objectives.objective import Prepared
 from deep_image_blending.options.resolve import placed
 from deep_image_blending.options.stored import options_to_dict
 from deep_image_blending.passes import poisson_start
@@ -97,7 +98,9 @@ def blend_row(row: Row, limits: Limits | None = None, hooks: Hooks | None = None
     for one in row.objects:
         job = _job(one, target, limits)
         with arithmetic(limits.threads, job.options.precision):
-            scene, pixels, asked = _blended(row, job, limits, hooks)
+            # Each object makes a scene of its own, which has nothing prepared in common with the one before.
+            own = dataclasses.replace(hooks, prepared=Prepared())
+            scene, pixels, asked = _blended(row, job, limits, own)
             measures = evaluate_scene(scene, in_srgb(pixels, scene.target)) if measured else {}
         peak = max(peak, asked)
         mask = _solid(row, job, scene)

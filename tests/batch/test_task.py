@@ -39,6 +39,28 @@ def test_a_row_is_what_blend_run_makes_bit_for_bit(tmp_path: Path) -> None:
     assert (record["attempt"], record["status"]) == (1, "done")
 
 
+def test_objects_one_after_the_other_are_blend_run_twice(tmp_path: Path) -> None:
+    (said,) = tiny_rows(tmp_path, 1)
+    places = ({"x": 9, "y": 9}, {"x": 16, "y": 19})
+    base = {name: value for name, value in said.items() if name not in ("x", "y")}
+    (row,) = _rows(tmp_path, [{**base, "objects": list(places)}])
+    assert work(Task(row, str(tmp_path / "out"), Limits())).ending == "done"
+    target = tmp_path / said["target_file"]
+    for number, place in enumerate(places):
+        folder = tmp_path / f"run{number}"
+        words = ["run", f"--source-file={tmp_path / said['source_file']}", f"--target-file={target}"]
+        words += [
+            f"--mask-file={tmp_path / said['mask_file']}",
+            "--backbone=random",
+            "--num-steps=2",
+            "--threads=1",
+        ]
+        words += [f"--{name}={value}" for name, value in place.items()]
+        assert run_command([*words, "--output-dir", str(folder), "--quiet"]) == 0
+        target = folder / "second_pass.png"
+    assert (tmp_path / "out/pictures/p0.png").read_bytes() == target.read_bytes()
+
+
 def test_a_row_that_says_something_else_is_made_again(tmp_path: Path) -> None:
     rows = tiny_rows(tmp_path, 2, method="paste")
     root = str(tmp_path / "out")
