@@ -32,6 +32,8 @@ OTHERS = {
 def test_a_page_names_commands_and_options_that_are_there(page: Path) -> None:
     # What is not there yet stands in comments.
     text = re.sub(r"<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    # A command goes on after a backslash.
+    text = text.replace("\\\n", " ")
     blocks = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     spans = re.findall(r"`(blend [^`]+)`", text)
     for line in [*(line for block in blocks for line in block.splitlines()), *spans]:

@@ -25,7 +25,7 @@ def test_missing_opencv_is_one_line_with_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     assert not has_opencv()
     made = composed(disc(40, 40, 10))
-    with pytest.raises(InputError, match=r"pip install 'deep-image-blending\[cut-out\]'"):
+    with pytest.raises(InputError, match="pip install opencv-python-headless"):
         segment(made.picture, hints_of(loosened(made.truth, 5)))
 
 
