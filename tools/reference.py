@@ -62,9 +62,10 @@ def options() -> str:
 def presets() -> str:
     """What each preset sets, where they differ."""
     from deep_image_blending.options.presets import names, preset
+    from deep_image_blending.options.resolve import flattened
     from deep_image_blending.options.stored import options_to_dict
 
-    columns = [_flat(options_to_dict(preset(name))) for name in names()]
+    columns = [flattened(options_to_dict(preset(name))) for name in names()]
     rows = []
     for key in columns[0]:
         values = [column.get(key) for column in columns]
@@ -183,16 +184,6 @@ def _in_preset(options: Any, name: str, default: Any) -> Any:
     else:
         values = [getattr(options, name, default)]
     return values[0] if all(value == values[0] for value in values) else values
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found.update(_flat(value, f"{prefix}{name}."))
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
 
 
 def _code(value: Any) -> str:

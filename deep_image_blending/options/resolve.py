@@ -82,7 +82,7 @@ def placed(given: Mapping[str, Any], base: Placement | None = None) -> Placement
 
 def refuse_changes(stored: Options, asked: Options, path: Path) -> None:
     """Raise InputError that shows what differs."""
-    before, after = _flat(options_to_dict(stored)), _flat(options_to_dict(asked))
+    before, after = flattened(options_to_dict(stored)), flattened(options_to_dict(asked))
     # What decides no picture may change; the preset's name is one of its options' values.
     free = {f"placement.{name}" for name, one in options_of(Placement).items() if not one.decides}
     changed = [key for key in before if key not in free and before[key] != after.get(key)]
@@ -161,11 +161,12 @@ def _refuse_without_effect(given: Mapping[str, Any], own: Mapping[PassName, Pass
         raise InputError(f"{one.flag} goes with --preset {presets} only")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Tables within tables as one, each name with those of the tables around it: `first.weights.style`."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found.update(_flat(value, f"{prefix}{name}."))
+            found.update(flattened(value, f"{prefix}{name}."))
         else:
             found[f"{prefix}{name}"] = value
     return found
