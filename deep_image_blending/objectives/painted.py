@@ -330,9 +330,8 @@ class PaintedObjective:
                 Form.of(view.wanted, counted, around, scale, recipe.STANDS_OUT) for scale in recipe.FORM_SCALES
             ]
             pool = max(2, round(recipe.TONE_SCALE / view.scale))
-            freedom = recipe.TONE_FREEDOM * stroke_contrast(around, pool)
-            # The object's own palette is held the more firmly, the less of the painting's is wanted.
-            freedom[:, 1:] *= strength
+            # The object's own tones are held the more firmly, the less of the painting's are wanted.
+            freedom = strength * recipe.TONE_FREEDOM * stroke_contrast(around, pool)
             self.tone = Tone(view.wanted, view.mask, counted, pool, freedom, painter.variance)
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
