@@ -390,8 +390,9 @@ def build(setting: Setting) -> PaintedObjective:
 
 
 def weights_of(setting: Setting) -> dict[str, float]:
-    """The losses' weights, as the kind of painting has them."""
-    factors = recipe.FACTORS[painting_in(setting)]
+    """The losses' weights, as the kind of painting has them; tone counts more at less strength."""
+    strength = max(setting.options.strength, recipe.LEAST_STRENGTH)
+    factors = {**recipe.FACTORS[painting_in(setting)], "tone": strength**recipe.FIRMNESS}
     return {name: weight * factors.get(name, 1.0) for name, weight in setting.options.weights.items()}
 
 

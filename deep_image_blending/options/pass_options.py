@@ -152,7 +152,7 @@ class PassOptions:
     )
     membrane: Literal["auto", "full", "edges", "none"] = option(
         "full",
-        "How far the target's colour flows into the object: all through it (full), up to its edges, none, or auto.",
+        "How far the target's colour flows into the object: through it (full), up to its edges, none, or auto.",
         LOSSES,
         scope="first",
         objectives=_RELATIVE,
