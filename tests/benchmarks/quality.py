@@ -25,10 +25,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-import skimage
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -49,6 +47,7 @@ from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.runs.networks import on_embedded
 from deep_image_blending.solve.poisson import guidance_laplacian, mixed_laplacian, solve_poisson
 from deep_image_blending.views.contact_sheet import contact_sheet, with_margin
+from tests.benchmarks.photographs import photograph
 
 Image3 = npt.NDArray[np.float64]
 """(H, W, 3), 0..1."""
@@ -145,7 +144,7 @@ PLAN = (
     ("coffee, dark and lit from above", "coffee", "coffee", "wide", chain(exposure(-0.7), light_from(-90, 1.2))),
     ("galaxies, bright", "hubble_deep_field", blob(3), "wide", chain(exposure(0.8), WARM)),
     ("astronaut, contrast", "astronaut", blob(5), "wide", chain(contrast(1.4), white_balance(1.2, 0.8))),
-    ("painted landscape, cool", "painting", blob(8), "wide", chain(COOL, exposure(0.4))),
+    ("painted landscape, cool", "paintings/starry_night.jpg", blob(8), "wide", chain(COOL, exposure(0.4))),
     ("coffee before the cat, cool", "coffee", "coffee", "foreign", COOL),
     ("portrait before stars, warm", "portrait", "portrait", "foreign", chain(WARM, exposure(-0.4))),
     ("shuttle before coffee, flat", "shuttle", "shuttle", "foreign", chain(contrast(0.7), exposure(0.3))),
@@ -154,21 +153,6 @@ PLAN = (
 BEHIND = {"coffee": "chelsea", "portrait": "hubble_deep_field", "shuttle": "coffee", "rocket": "chelsea"}
 STRIP = 0.04
 """What a wide mask takes in around the object, over the picture's longer side."""
-
-
-def photograph(name: str) -> Image.Image:
-    """A bundled demo's, one of scikit-image's CC0 pictures, or Matplotlib's portrait in the public domain."""
-    by_demo = {demo.name: demo for demo in demos()}
-    if name in by_demo:
-        path = by_demo[name].source
-    elif name == "painting":
-        path = by_demo["shuttle"].target
-    elif name == "grace_hopper":
-        path = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    else:
-        path = next((Path(skimage.__file__).parent / "data").glob(f"{name}.*"))
-    with Image.open(path) as opened:
-        return opened.convert("RGB")
 
 
 def cases(scale: float, longest: int = 560) -> list[Case]:
