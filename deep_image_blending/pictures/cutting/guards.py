@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from deep_image_blending.pictures.cutting.evidence import Evidence, background_evidence, lab_of, renewed
+from deep_image_blending.pictures.cutting.evidence import (
+    Evidence,
+    as_areas,
+    background_evidence,
+    lab_of,
+    renewed,
+)
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
     PERHAPS_OBJECT,
@@ -51,7 +57,8 @@ _LOST, _NOTHING = 0.03, 0.01
 
 @dataclass(frozen=True)
 class Guarded:
-    """inside: (H, W) bool, what is the object. evidence: of what was taken off or nearly so.
+    """inside: (H, W) bool, what is the object. evidence: of what was taken off or nearly so. likelihood (H, W):
+    GrabCut's own, as in `Segmentation`.
 
     parts, holes_shut, holes_open, components_kept: how many parts and components were given back, how many holes
     were closed again, how many stay open. dropped: components that are nearly all background.
@@ -60,6 +67,7 @@ class Guarded:
 
     inside: Bool
     evidence: Evidence
+    likelihood: Float
     parts: int
     holes_shut: int
     holes_open: int
@@ -73,14 +81,14 @@ def guarded(picture: npt.NDArray[np.uint8], loose: Bool, found: Segmentation) ->
     found, kept, dropped = _no_component_lost(picture, loose, found)
     inside = found.inside & loose
     removed = loose & ~inside
-    evidence = _grown_background(lab_of(picture), loose, removed)
+    evidence = as_areas(_grown_background(lab_of(picture), loose, removed), removed)
     rim = _rim(loose, removed)
     like = (evidence.distance < 1) & removed
     back, parts = _parts(loose, inside, rim & ~like, evidence.distance)
     shut, holes_open, holes_shut = _holes(loose, inside, removed & ~rim, like, found.evidence)
     whole = inside | _joined(inside, back) | shut
     share = float((whole & ~inside).sum()) / max(int(inside.sum()), 1)
-    return Guarded(whole, evidence, parts, holes_shut, holes_open, kept, dropped, share)
+    return Guarded(whole, evidence, found.evidence, parts, holes_shut, holes_open, kept, dropped, share)
 
 
 def _no_component_lost(

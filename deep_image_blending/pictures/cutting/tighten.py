@@ -56,6 +56,10 @@ _EDGE, _FITS_EDGE = 0.65, 0.72
 _TOO_MUCH = 0.75
 # A contour has strayed if it is so many times as far from the given one as is usual, and so many cells further.
 _STRAYED, _STRAYED_LEAST = 3.0, 10.0
+# A hand goes round the object, so that what lies this much deeper in the mask than it usually strays was covered on
+# purpose: so many times as deep, so many cells more at least, and larger than so many such squares. It goes only
+# where its colours are this much likelier, in logarithms, among the background's.
+_DEEP, _DEEP_LEAST, _DEEP_AREA, _PLAIN = 3.0, 15.0, 8.0, -5.0
 # Where more than this, over what is left, had to be given back, segmentation has failed.
 _FAILED = 0.35
 
@@ -185,6 +189,7 @@ def _where_sure(checked: Guarded, loose: Bool, factor: float) -> _Judged:
     strayed = gap > max(_STRAYED * usual, usual + _STRAYED_LEAST)
     unsure = _spread(trust < _TRUSTED, edge, removed)
     unsure |= _spread((fits > _EDGE) | strayed, given, removed)
+    unsure |= _covered_on_purpose(loose, removed, usual, checked.likelihood)
     numbers, count = pieces_of(loose)
     means = share_of_pieces(np.where(edge, numbers, 0).astype(np.int32), count, np.where(edge, trust, 0))
     there = np.bincount(numbers[edge], minlength=count + 1) > 0
@@ -195,6 +200,20 @@ def _where_sure(checked: Guarded, loose: Bool, factor: float) -> _Judged:
     if off.sum() < 0.2 * removed.sum() or off.sum() < _FITS_SHARE * loose.sum():
         return refused("the object resembles its surroundings")
     return _Judged(result, confidence, int(left.sum()), "")
+
+
+def _covered_on_purpose(loose: Bool, removed: Bool, usual: float, likelihood: Float) -> Bool:
+    """What was taken off deep in the mask although its colours may be the object's as well."""
+    depth = np.asarray(ndimage.distance_transform_edt(loose), np.float32)
+    numbers, count = pieces_of(removed & (depth > 1.5 * usual + 2))
+    if not count:
+        return np.zeros(loose.shape, np.bool_)
+    far = np.asarray(ndimage.maximum(depth, numbers, np.arange(count + 1)))
+    large = np.bincount(numbers.ravel(), minlength=count + 1) > _DEEP_AREA * usual**2
+    plain = share_of_pieces(numbers, count, likelihood) < _PLAIN
+    kept = (far > max(_DEEP * usual, usual + _DEEP_LEAST)) & large & ~plain
+    kept[0] = False
+    return np.asarray(kept[numbers], np.bool_)
 
 
 def _spread(what: Bool, curve: Bool, region: Bool) -> Bool:
