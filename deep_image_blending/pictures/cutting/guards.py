@@ -87,6 +87,7 @@ def guarded(picture: npt.NDArray[np.uint8], loose: Bool, found: Segmentation) ->
     back, parts = _parts(loose, inside, rim & ~like, evidence.distance)
     shut, holes_open, holes_shut = _holes(loose, inside, removed & ~rim, like, found.evidence)
     whole = inside | _joined(inside, back) | shut
+    whole |= rim & _enclosed(whole, loose)
     share = float((whole & ~inside).sum()) / max(int(inside.sum()), 1)
     return Guarded(whole, evidence, found.evidence, parts, holes_shut, holes_open, kept, dropped, share)
 
@@ -145,6 +146,12 @@ def _rim(loose: Bool, removed: Bool) -> Bool:
     ground = shrunk(removed | ~loose, _GAP)
     reached = np.asarray(ndimage.binary_propagation(ground & ~loose, EIGHT, mask=ground))
     return removed & grown(reached, _GAP + 1)
+
+
+def _enclosed(whole: Bool, loose: Bool) -> Bool:
+    """What parts given back cut off from the outside: no way leads to it any more, and no hole was seen there."""
+    reached = np.asarray(ndimage.binary_propagation(~loose, EIGHT, mask=~whole))
+    return ~whole & ~reached
 
 
 def _parts(loose: Bool, inside: Bool, foreign: Bool, distance: Float) -> tuple[Bool, int]:
