@@ -53,7 +53,7 @@ def loosened(truth: Float, radius: float) -> Float:
 
 
 def backdrop(name: str, shift: int = 0) -> Pixels:
-    """A photograph without its first rows and columns, scaled to cover the canvas of the made cases, and cut to it."""
+    """A photograph without its first rows and columns, scaled to cover the canvas of made cases, and cut to it."""
     image = photograph(name)
     image = image.crop((shift, shift, image.width, image.height))
     return np.asarray(ImageOps.fit(image, SIZE[::-1], Image.Resampling.LANCZOS, centering=(0, 0)))

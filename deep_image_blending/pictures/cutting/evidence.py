@@ -27,7 +27,7 @@ _TIMES = 2.2
 _RING = 14
 # The Gaussian of the means.
 _MEAN = 2.0
-# Areas: half their window; a lightness that varies less than this is even; a distance beyond which more says no more.
+# Areas: half their window; lightness that varies less than this is even; a greater distance says no more.
 _AREA, _EVEN, _CLEARLY = 5, 6.0, 2.0
 
 
@@ -55,7 +55,7 @@ def background_evidence(lab: Float, background: Bool, asked: Bool) -> Evidence:
 
     What is neither background nor asked for, the object, takes no part in the means.
     """
-    means = np.stack([smoothed(lab[..., k], background | asked, _MEAN) for k in range(3)], -1)
+    means = smoothed(lab, background | asked, _MEAN)
     ring = background & grown(~background, _RING)
     outward = _outward(ring, _nearest(~background))
     at = _nearest(background)
@@ -113,11 +113,7 @@ def contour_trust(evidence: Evidence, inside: Bool) -> Float:
     """
     edge = contour_of(inside)
     within, beyond = inside & ~edge, ~np.asarray(ndimage.binary_dilation(inside, EIGHT))
-    gap = np.zeros(inside.shape, np.float32)
-    for channel in range(3):
-        plane = evidence.lab[..., channel]
-        gap += (smoothed(plane, within, 2.5) - smoothed(plane, beyond, 2.5)) ** 2
-    gap = np.sqrt(gap)
+    gap = np.sqrt(((smoothed(evidence.lab, within, 2.5) - smoothed(evidence.lab, beyond, 2.5)) ** 2).sum(-1))
     trust = gap / (gap + evidence.scale)
     along = smoothed(trust, edge, 4)
     return np.where(edge, along, 0).astype(np.float32)

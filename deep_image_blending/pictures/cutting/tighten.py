@@ -56,9 +56,9 @@ _EDGE, _FITS_EDGE = 0.65, 0.72
 _TOO_MUCH = 0.75
 # A contour has strayed if it is so many times as far from the given one as is usual, and so many cells further.
 _STRAYED, _STRAYED_LEAST = 3.0, 10.0
-# A hand goes round the object, so that what lies this much deeper in the mask than it usually strays was covered on
-# purpose: so many times as deep, so many cells more at least, and larger than so many such squares. It goes only
-# where its colours are this much likelier, in logarithms, among the background's.
+# A hand goes round the object, so that what lies much deeper in the mask than the hand usually strays was covered
+# on purpose: so many times as deep, so many cells more at least, and larger than so many such squares. It goes
+# only where its colours are this much likelier, in logarithms, among the background's.
 _DEEP, _DEEP_LEAST, _DEEP_AREA, _PLAIN = 3.0, 15.0, 8.0, -5.0
 # Where more than this, over what is left, had to be given back, segmentation has failed.
 _FAILED = 0.35
@@ -126,10 +126,12 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
     loose = reduced_share(given > 0.5, factor) > 0.5
     hints = np.where(loose, PERHAPS_OBJECT, BACKGROUND).astype(np.uint8)
     checked = guarded(small, loose, colour_segmentation(small, hints))
-    inside, confidence, numbers = checked.inside, _confidence(checked, loose), _counted(checked)
+    inside, numbers = checked.inside, _counted(checked)
+    trust = contour_trust(checked.evidence, inside)
+    edge = _new_edge(inside, loose & ~inside)
+    confidence = float(trust[edge].mean()) if edge.any() else 1.0
     if mode == "auto":
-        judged = _where_sure(checked, loose, factor)
-        confidence = judged.confidence
+        judged = _where_sure(checked, loose, factor, trust)
         numbers |= {"confidence": round(confidence, 3), "components_left": judged.left}
         if judged.refusal:
             return _as_given(loose_mask, f"auto: {judged.refusal}; left as given", **numbers)
@@ -152,12 +154,11 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
 @dataclass(frozen=True)
 class _Judged:
     inside: Bool
-    confidence: float
     left: int
     refusal: str
 
 
-def _where_sure(checked: Guarded, loose: Bool, factor: float) -> _Judged:
+def _where_sure(checked: Guarded, loose: Bool, factor: float, trust: Float) -> _Judged:
     """The object where its contour is sure, the loose mask where it is not, component by component.
 
     A loose mask's own contour has background on both sides, so that little differs across it; the contour of one
@@ -167,17 +168,15 @@ def _where_sure(checked: Guarded, loose: Bool, factor: float) -> _Judged:
     inside = checked.inside
     removed = loose & ~inside
     edge, given = _new_edge(inside, removed), contour_of(loose)
-    confidence = _confidence(checked, loose)
 
     def refused(why: str) -> _Judged:
-        return _Judged(loose, confidence, 0, why)
+        return _Judged(loose, 0, why)
 
     length = int(edge.sum())
     if length == 0 or removed.sum() / length * factor < _FITS or removed.sum() < _FITS_SHARE * loose.sum():
         return refused("the mask fits already")
     around = background_evidence(checked.evidence.lab, ~loose, loose & grown(given, 4))
     fits = contour_trust(around, loose)
-    trust = contour_trust(checked.evidence, inside)
     if fits[given].mean() > _FITS_EDGE * trust[edge].mean():
         return refused("the mask fits already")
     if removed.sum() > _TOO_MUCH * loose.sum():
@@ -199,7 +198,7 @@ def _where_sure(checked: Guarded, loose: Bool, factor: float) -> _Judged:
     off = loose & ~result
     if off.sum() < 0.2 * removed.sum() or off.sum() < _FITS_SHARE * loose.sum():
         return refused("the object resembles its surroundings")
-    return _Judged(result, confidence, int(left.sum()), "")
+    return _Judged(result, int(left.sum()), "")
 
 
 def _covered_on_purpose(loose: Bool, removed: Bool, usual: float, likelihood: Float) -> Bool:
@@ -226,11 +225,6 @@ def _spread(what: Bool, curve: Bool, region: Bool) -> Bool:
 def _new_edge(inside: Bool, removed: Bool) -> Bool:
     """The contour's pixels beside which something was taken off."""
     return contour_of(inside) & grown(removed, 1.0)
-
-
-def _confidence(checked: Guarded, loose: Bool) -> float:
-    edge = _new_edge(checked.inside, loose & ~checked.inside)
-    return float(contour_trust(checked.evidence, checked.inside)[edge].mean()) if edge.any() else 1.0
 
 
 def _counted(checked: Guarded) -> dict[str, float | int | str | None]:
