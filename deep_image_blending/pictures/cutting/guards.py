@@ -81,10 +81,12 @@ def guarded(picture: npt.NDArray[np.uint8], loose: Bool, found: Segmentation) ->
     found, kept, dropped = _no_component_lost(picture, loose, found)
     inside = found.inside & loose
     removed = loose & ~inside
-    evidence = as_areas(_grown_background(lab_of(picture), loose, removed), removed)
+    evidence = _grown_background(lab_of(picture), loose, removed)
+    # Pixels beside the object have some of its colour, and are no part of the area behind them.
+    distance = as_areas(evidence, removed & ~grown(inside, _MIXED)).distance
     rim = _rim(loose, removed)
-    like = (evidence.distance < 1) & removed
-    back, parts = _parts(loose, inside, rim & ~like, evidence.distance)
+    like = (distance < 1) & removed
+    back, parts = _parts(loose, inside, rim & ~like, distance)
     shut, holes_open, holes_shut = _holes(loose, inside, removed & ~rim, like, found.evidence)
     whole = inside | _joined(inside, back) | shut
     whole |= rim & _enclosed(whole, loose)

@@ -55,7 +55,7 @@ _EDGE, _FITS_EDGE = 0.65, 0.72
 # Where more of the mask than this would go, what is left is rather a part than the object.
 _TOO_MUCH = 0.75
 # A contour has strayed if it is so many times as far from the given one as is usual, and so many cells further.
-_STRAYED, _STRAYED_LEAST = 3.0, 10.0
+_STRAYED, _STRAYED_LEAST = 2.5, 8.0
 # A hand goes round the object, so that what lies much deeper in the mask than the hand usually strays was covered
 # on purpose: so many times as deep, so many cells more at least, and larger than so many such squares. It goes
 # only where its colours are this much likelier, in logarithms, among the background's.
