@@ -89,7 +89,8 @@ def guarded(picture: npt.NDArray[np.uint8], loose: Bool, found: Segmentation) ->
     back, parts = _parts(loose, inside, rim & ~like, distance)
     shut, holes_open, holes_shut = _holes(loose, inside, removed & ~rim, like, found.evidence)
     whole = inside | _joined(inside, back) | shut
-    whole |= rim & _enclosed(whole, loose)
+    # No way leads any more to what parts given back enclose, and no hole was seen there.
+    whole |= rim & enclosed(whole, loose)
     share = float((whole & ~inside).sum()) / max(int(inside.sum()), 1)
     return Guarded(whole, evidence, found.evidence, parts, holes_shut, holes_open, kept, dropped, share)
 
@@ -150,8 +151,8 @@ def _rim(loose: Bool, removed: Bool) -> Bool:
     return removed & grown(reached, _GAP + 1)
 
 
-def _enclosed(whole: Bool, loose: Bool) -> Bool:
-    """What parts given back cut off from the outside: no way leads to it any more, and no hole was seen there."""
+def enclosed(whole: Bool, loose: Bool) -> Bool:
+    """What the object cuts off from all that is outside the mask."""
     reached = np.asarray(ndimage.binary_propagation(~loose, EIGHT, mask=~whole))
     return ~whole & ~reached
 

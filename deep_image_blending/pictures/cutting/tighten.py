@@ -29,7 +29,7 @@ from deep_image_blending.pictures.cutting.grabcut import (
     reduction,
     surroundings,
 )
-from deep_image_blending.pictures.cutting.guards import Guarded, guarded
+from deep_image_blending.pictures.cutting.guards import Guarded, enclosed, guarded
 from deep_image_blending.pictures.cutting.regions import (
     Bool,
     Float,
@@ -60,6 +60,9 @@ _STRAYED, _STRAYED_LEAST = 2.5, 8.0
 # on purpose: so many times as deep, so many cells more at least, and larger than so many such squares. It goes
 # only where its colours are this much likelier, in logarithms, among the background's.
 _DEEP, _DEEP_LEAST, _DEEP_AREA, _PLAIN = 3.0, 15.0, 8.0, -5.0
+# A background whose colours differ by more than this, in Lab, from those beside them is restless: there a part
+# soon looks like background, and stays if its colours are as likely the object's. So large and thick is a part.
+_RESTLESS, _PART, _THICK = 14.0, 80, 4.0
 # Where more than this, over what is left, had to be given back, segmentation has failed.
 _FAILED = 0.35
 
@@ -189,12 +192,15 @@ def _where_sure(checked: Guarded, loose: Bool, factor: float, trust: Float) -> _
     unsure = _spread(trust < _TRUSTED, edge, removed)
     unsure |= _spread((fits > _EDGE) | strayed, given, removed)
     unsure |= _covered_on_purpose(loose, removed, usual, checked.likelihood)
+    unsure |= _before_restless(checked, removed)
     numbers, count = pieces_of(loose)
     means = share_of_pieces(np.where(edge, numbers, 0).astype(np.int32), count, np.where(edge, trust, 0))
     there = np.bincount(numbers[edge], minlength=count + 1) > 0
     left = (there & (means < _SURE)) | (share_of_pieces(numbers, count, inside) == 0)
     left[0] = False
     result = inside | (removed & (unsure | left[numbers]))
+    # What is given back may enclose something: no hole was seen there.
+    result |= enclosed(result, loose) & ~enclosed(inside, loose)
     off = loose & ~result
     if off.sum() < 0.2 * removed.sum() or off.sum() < _FITS_SHARE * loose.sum():
         return refused("the object resembles its surroundings")
@@ -211,6 +217,20 @@ def _covered_on_purpose(loose: Bool, removed: Bool, usual: float, likelihood: Fl
     large = np.bincount(numbers.ravel(), minlength=count + 1) > _DEEP_AREA * usual**2
     plain = share_of_pieces(numbers, count, likelihood) < _PLAIN
     kept = (far > max(_DEEP * usual, usual + _DEEP_LEAST)) & large & ~plain
+    kept[0] = False
+    return np.asarray(kept[numbers], np.bool_)
+
+
+def _before_restless(checked: Guarded, removed: Bool) -> Bool:
+    """What may be a part of the object that is lost before a restless background."""
+    likely = smoothed(checked.likelihood, removed, 3) > 0
+    numbers, count = pieces_of(removed & likely & (checked.evidence.scale > _RESTLESS))
+    if not count:
+        return np.zeros(removed.shape, np.bool_)
+    depth = np.asarray(ndimage.distance_transform_edt(numbers > 0), np.float32)
+    thick = np.asarray(ndimage.maximum(depth, numbers, np.arange(count + 1))) >= _THICK
+    hangs = share_of_pieces(numbers, count, grown(checked.inside, 1.0)) > 0
+    kept = thick & hangs & (np.bincount(numbers.ravel(), minlength=count + 1) > _PART)
     kept[0] = False
     return np.asarray(kept[numbers], np.bool_)
 
