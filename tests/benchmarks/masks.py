@@ -29,7 +29,7 @@ from scipy import ndimage
 from skimage.segmentation import chan_vese, random_walker
 
 from deep_image_blending.pictures.cutting import grabcut
-from deep_image_blending.pictures.cutting.tighten import tighten
+from deep_image_blending.pictures.cutting.tightening import tighten
 from tests.benchmarks.photographs import BUNDLED, photograph
 
 Float = npt.NDArray[np.float32]

@@ -44,7 +44,7 @@ from deep_image_blending.options import presets
 from deep_image_blending.options.pass_options import PASSES, PassName, PassOptions
 from deep_image_blending.options.run_options import Options
 from deep_image_blending.pictures import as_float, compose_like, load_picture
-from deep_image_blending.pictures.cutting.tighten import tighten
+from deep_image_blending.pictures.cutting.tightening import tighten
 from deep_image_blending.pictures.demo import demos
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene

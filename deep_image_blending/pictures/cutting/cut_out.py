@@ -12,6 +12,7 @@ import numpy.typing as npt
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures.bit_depth import as_bytes
 from deep_image_blending.pictures.cutting.band import own_colours, soft_alpha
+from deep_image_blending.pictures.cutting.closed_form import closed_form_alpha
 from deep_image_blending.pictures.cutting.doubts import MOST, Corners, contour_confidence, doubtful_areas
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
@@ -29,7 +30,6 @@ from deep_image_blending.pictures.cutting.grabcut import (
     surroundings,
 )
 from deep_image_blending.pictures.cutting.guards import guarded
-from deep_image_blending.pictures.cutting.matting import closed_form_alpha
 from deep_image_blending.pictures.cutting.regions import (
     Bool,
     Box,

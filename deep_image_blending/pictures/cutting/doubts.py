@@ -65,8 +65,9 @@ def doubtful_areas(picture: npt.NDArray[np.uint8], hints: Hints, inside: Bool, d
     factor = reduction(hints, _SIDE)
     small, given = reduced_picture(picture, factor), reduced_hints(hints, factor)
     kept, stroked = reduced_share(inside, factor) > 0.5, reduced_share(decided, factor) > 0
-    background = given == BACKGROUND
-    asked = (given == PERHAPS_OBJECT) | (given == PERHAPS_BACKGROUND)
+    # Pixels under strokes are asked as well, and tell nothing of others: a stroke answers for the area around it.
+    background = (given == BACKGROUND) & ~stroked
+    asked = (given == PERHAPS_OBJECT) | (given == PERHAPS_BACKGROUND) | stroked
     if not background.any() or not asked.any():
         return []
     evidence = background_evidence(lab_of(small), background, asked)

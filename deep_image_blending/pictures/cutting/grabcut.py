@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.cutting.matting import closed_form_alpha
+from deep_image_blending.pictures.cutting.closed_form import closed_form_alpha
 from deep_image_blending.pictures.cutting.regions import Bool, Float, box_of, contour_of, grown
 
 Pixels = npt.NDArray[np.uint8]

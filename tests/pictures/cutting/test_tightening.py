@@ -10,7 +10,7 @@ from scipy import ndimage
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures.cutting.evidence import Evidence
 from deep_image_blending.pictures.cutting.guards import Guarded
-from deep_image_blending.pictures.cutting.tighten import MODES, _before_restless, is_soft, tighten
+from deep_image_blending.pictures.cutting.tightening import MODES, _before_restless, is_soft, tighten
 from deep_image_blending.pictures.demo import demo_named
 from tests.pictures.cutting.made import Composed, composed, disc, iou, loosened
 
