@@ -1,4 +1,4 @@
-"""How near a mask comes to a known truth: `python -m tests.benchmarks.masks [--cases DIR] [--sheet PNG]`.
+"""How near a mask comes to a known truth: `python -m tests.benchmarks.masks [--sheet PNG] [--large]`.
 
 Truth is known twice: for pictures whose bundled mask is the object's outline, and for objects that are composed
 here over photographs by an alpha made by code: a plain shape, strands of hair, glass, holes, a lattice, several
@@ -13,6 +13,7 @@ Intersection over union is at alpha one half, higher is better; SAD (thousands o
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from scipy import ndimage
 from skimage.segmentation import chan_vese, random_walker
 
 from deep_image_blending.pictures.cutting import grabcut
+from deep_image_blending.pictures.cutting.scissors import LiveWire, edge_costs
 from deep_image_blending.pictures.cutting.tightening import tighten
 from tests.benchmarks.photographs import BUNDLED, photograph
 
@@ -188,8 +190,8 @@ def cases() -> list[tuple[str, Pixels, Float]]:
     """Every picture with its true alpha."""
     found = []
     for name in ("coffee", "portrait", "shuttle"):
-        picture = np.asarray(Image.open(BUNDLED / name / "source.jpg").convert("RGB"))
-        truth = np.asarray(Image.open(BUNDLED / name / "mask.png").convert("L"), np.float32) / 255
+        picture = np.asarray(_bundled(name, "source"))
+        truth = np.asarray(_bundled(name, "mask"), np.float32) / 255
         found.append((name, picture, truth))
     for name, shape, before, behind in MADE:
         alpha = shape(SIZE)[..., None]
@@ -319,6 +321,36 @@ def _worse(row: Row, rows: list[Row]) -> bool:
     return row.overlap < off.overlap - 1e-6 or row.sad > off.sad + 1e-6
 
 
+def print_large(console: Console) -> None:
+    """Seconds and memory for a picture of 12 megapixels, and the scissors' seconds for 0.3 and 1 megapixels."""
+    picture, truth = (np.asarray(_bundled("portrait", kind).resize((2368, 2368))) for kind in ("source", "mask"))
+    beside = ((3000 - 2368, 0), (800, 4000 - 2368 - 800))
+    large = np.pad(picture, (*beside, (0, 0)), mode="reflect")
+    mask = loosened(np.pad(truth, beside).astype(np.float32) / 255, 60)
+    start = time.process_time()
+    tight = tighten(large, mask, "auto")
+    seconds = time.process_time() - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    console.print(
+        f"{large.shape[1]}x{large.shape[0]}, mask of {(mask > 0.5).sum() / 1e6:.1f} megapixels, {tight.way}: "
+        f"{seconds:.1f} processor seconds; {memory:.2f} GiB at most (the whole process, on Linux)"
+    )
+    for side in (512, 1024):
+        costs = edge_costs(np.asarray(_bundled("portrait", "source").resize((side, side))))
+        start = time.perf_counter()
+        wire = LiveWire(costs, (side // 2, side // 3))
+        near = time.perf_counter() - start
+        start = time.perf_counter()
+        wire.path((side - 5, side - 5))
+        far = time.perf_counter() - start
+        console.print(f"scissors, {side}x{side}: {near:.3f} s a seed, {far:.3f} s to the far corner")
+
+
+def _bundled(case: str, kind: str) -> Image.Image:
+    (path,) = (BUNDLED / case).glob(f"{kind}.*")
+    return Image.open(path).convert("RGB" if kind == "source" else "L")
+
+
 def sheet(found: list[tuple[Pixels, Float]]) -> Image.Image:
     """A row a picture: the mask as given and `auto`, each on grey and on magenta."""
     rows = []
@@ -352,8 +384,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=Path, help="folders with source.png and mask.png, for the sheet")
     parser.add_argument("--sheet", type=Path, help="write off against auto here, and measure nothing")
+    parser.add_argument("--large", action="store_true", help="time a picture of 12 megapixels, and the scissors")
     given = parser.parse_args()
-    if given.sheet:
+    if given.large:
+        print_large(Console(width=180))
+    elif given.sheet:
         folders = sorted(path.parent for path in (given.cases or BUNDLED).glob("*/mask.png"))
         found = [_given(folder) for folder in folders]
         found += [(picture, loosened(truth, 15)) for _, picture, truth in cases()]
