@@ -45,6 +45,9 @@ def app_of(everything: bool = False) -> typer.Typer:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     prepare_streams()
+    # Threads that wait must sleep. PyTorch's would spin: on a busy machine each keeps the other from its core, and
+    # a run takes many times as long. It is read when PyTorch loads, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # A run that is told to end, or whose terminal closes, is interrupted as by Ctrl-C, at any moment of it.
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):

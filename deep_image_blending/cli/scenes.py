@@ -19,7 +19,7 @@ def placed_scene(
 ) -> Scene:
     """The scene of what was given; without any picture, where `demo`, a bundled one's. Raises InputError."""
     from deep_image_blending.pictures import load_mask, load_picture
-    from deep_image_blending.pictures.cutting.matted import matted
+    from deep_image_blending.pictures.cutting.matte import matted
     from deep_image_blending.pictures.demo import demo_unless_given, require_pictures
     from deep_image_blending.pictures.scene import compose_scene
 

@@ -330,9 +330,8 @@ class PaintedObjective:
                 Form.of(view.wanted, counted, around, scale, recipe.STANDS_OUT) for scale in recipe.FORM_SCALES
             ]
             pool = max(2, round(recipe.TONE_SCALE / view.scale))
-            freedom = recipe.TONE_FREEDOM * stroke_contrast(around, pool)
-            # The object's own palette is held the more firmly, the less of the painting's is wanted.
-            freedom[:, 1:] *= strength
+            # The object's own tones are held the more firmly, the less of the painting's are wanted.
+            freedom = strength * recipe.TONE_FREEDOM * stroke_contrast(around, pool)
             self.tone = Tone(view.wanted, view.mask, counted, pool, freedom, painter.variance)
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
@@ -391,8 +390,9 @@ def build(setting: Setting) -> PaintedObjective:
 
 
 def weights_of(setting: Setting) -> dict[str, float]:
-    """The losses' weights, as the kind of painting has them."""
-    factors = recipe.FACTORS[painting_in(setting)]
+    """The losses' weights, as the kind of painting has them; tone counts more at less strength."""
+    strength = max(setting.options.strength, recipe.LEAST_STRENGTH)
+    factors = {**recipe.FACTORS[painting_in(setting)], "tone": strength**recipe.FIRMNESS}
     return {name: weight * factors.get(name, 1.0) for name, weight in setting.options.weights.items()}
 
 

@@ -86,14 +86,14 @@ def in_palette(content: Float, target: Float, mask: Float, strength: float) -> W
     ours = lab[inside]
     sample = ours[:: max(1, len(ours) // SAMPLE)]
     goal = transported(sample, palette)
-    kept = min(recipe.KEPT_EDGE * contrast_at_edge(lab, painting, inside), recipe.LEGIBLE)
+    before = contrast_at_edge(lab, painting, inside)
     moved = lab.copy()
     for share in recipe.LIGHTNESS:
         light = smooth_map(sample, sample, goal, share * strength, 0.0)
         hues = transported(light, at_lightness(palette, light[:, 0]))
         aim = np.column_stack([goal[:, 0], hues[:, 1:]])
         moved[inside] = smooth_map(ours, sample, aim, share * strength, strength)
-        if contrast_at_edge(moved, painting, inside) >= kept:
+        if legible(before, contrast_at_edge(moved, painting, inside), recipe.LOST_EDGE * strength**4):
             break
     ceiling = np.percentile(np.hypot(palette[:, 1], palette[:, 2]), 98)
     size = np.hypot(moved[..., 1], moved[..., 2])
@@ -134,13 +134,28 @@ def surroundings_weight(mask: Float) -> Array:
     return np.where(inside, 0.0, np.exp(-((distance / (recipe.NEAR * size)) ** 2)) + recipe.FAR)
 
 
-def contrast_at_edge(lab: Array, painting: Array, inside: Flags) -> float:
-    """Root mean square difference of lightness of the object's outer band and the painting beside it.
+def legible(before: Array, after: Array, lost: float) -> bool:
+    """Whether the edge is seen still: as a whole, and everywhere but on the share `lost` of it.
 
-    lab, painting (h, w, 3) in CIELAB; inside (h, w). 0 where the object has no edge.
+    before, after (N,): contrast at the edge's pixels. Where it was not seen before, it can't be lost.
+    """
+    if not len(before):
+        return True
+    whole, now = (math.sqrt(float((gap**2).mean())) for gap in (before, after))
+    if now < min(recipe.KEPT_EDGE * whole, recipe.LEGIBLE):
+        return False
+    seen = np.abs(before) >= recipe.VISIBLE
+    melted = seen & (np.abs(after) < np.minimum(recipe.KEPT_EDGE * np.abs(before), recipe.VISIBLE))
+    return bool(melted.mean() <= lost)
+
+
+def contrast_at_edge(lab: Array, painting: Array, inside: Flags) -> Array:
+    """Difference of lightness of the object's outer band and the painting beside it, (N,): of each edge pixel.
+
+    lab, painting (h, w, 3) in CIELAB; inside (h, w). Empty where the object has no edge.
     """
     if inside.all():
-        return 0.0
+        return np.zeros(0)
     width = max(3, round(math.sqrt(inside.sum()) / 25))
     depth, reach = ndimage.distance_transform_edt(inside), ndimage.distance_transform_edt(~inside)
     band, ring = inside & (depth <= width), ~inside & (reach <= width)
@@ -152,8 +167,8 @@ def contrast_at_edge(lab: Array, painting: Array, inside: Flags) -> float:
         return averaged
 
     edge = inside & (depth <= 1.5)
-    gap = (local(lab[..., 0], band) - local(painting[..., 0], ring))[edge]
-    return float(np.sqrt((gap**2).mean()))
+    gap: Array = (local(lab[..., 0], band) - local(painting[..., 0], ring))[edge]
+    return gap
 
 
 def smooth_map(colours: Array, sample: Array, goal: Array, lightness: float, chroma: float) -> Array:

@@ -66,13 +66,17 @@ TONE_SCALE = 10
 """Pixels at full resolution over which tone is averaged before it is compared."""
 TONE_FREEDOM = 0.8
 """Share of the contrast of the painting's strokes by which tone may stray."""
+FIRMNESS, LEAST_STRENGTH = -4, 0.5
+"""The power of strength that tone's weight goes with, and the strength below which it grows no further."""
 
 # The wanted palette.
 LEGIBLE = 25.0
 """A difference of lightness at the object's edge that the eye takes for an edge at a glance."""
 KEPT_EDGE = 0.65
 """Share of the object's own difference there that is kept, up to `LEGIBLE`."""
-LIGHTNESS = (0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+VISIBLE, LOST_EDGE = 10.0, 0.4
+"""A difference that is seen still, and the share of the edge that may fall below it at strength 1."""
+LIGHTNESS = (0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 """Shares of the way on which lightness goes to the painting's; the first that keeps the edge is taken."""
 STEEPEST = 0.7
 """How much the map of lightness may steepen or flatten: noise would show."""

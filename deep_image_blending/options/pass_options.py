@@ -150,9 +150,9 @@ class PassOptions:
         scope="second",
         objectives=_RELATIVE,
     )
-    membrane: Literal["auto", "full", "edges"] = option(
+    membrane: Literal["auto", "full", "edges", "none"] = option(
         "full",
-        "How far the target's colour flows into the object: all through it (full), up to its edges, or auto.",
+        "How far the target's colour flows into the object: through it (full), up to its edges, none, or auto.",
         LOSSES,
         scope="first",
         objectives=_RELATIVE,

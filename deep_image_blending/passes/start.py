@@ -53,11 +53,12 @@ def membrane_for(agreement: float) -> Literal["full", "edges"]:
     return "full" if agreement >= SAME_SCENE else "edges"
 
 
-def harmonised(window: Window, membrane: Literal["full", "edges"]) -> Float:
+def harmonised(window: Window, membrane: Literal["full", "edges", "none"]) -> Float:
     """The source (h, w, 3) made to meet the target: what the first pass takes its guidance and its content from.
 
     `full`: the source itself, whose gradients alone count, as in Poisson cloning. `edges`: with a membrane that
-    stops at the object's contour, so that the object keeps its own colour.
+    stops at the object's contour, so that the object keeps its own colour. `none`: the source laid on the target,
+    whose contour stays as sharp as it is.
     """
     if membrane == "full":
         return window.source
@@ -65,6 +66,10 @@ def harmonised(window: Window, membrane: Literal["full", "edges"]) -> Float:
     result, part = window.target.copy(), window.around_mask(8)
     known = np.zeros(window.mask.shape, np.bool_)
     known[window.shown] = True
+    if membrane == "none":
+        inside = window.mask[part][..., None] > 0
+        result[part] = np.where(inside, window.source[part], window.target[part])
+        return result
     added = edge_stopping_membrane(
         window.source[part], window.target[part], window.mask[part] > 0, known=known[part]
     )

@@ -15,7 +15,7 @@ from deep_image_blending.files import sha256_of
 from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.options.run_options import STARTS, Options
 from deep_image_blending.pictures import Float, Picture, as_float, load_mask, load_picture, looks_inverted
-from deep_image_blending.pictures.cutting.matted import matted
+from deep_image_blending.pictures.cutting.matte import matted
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.runs.directory import RunDirectory

@@ -12,6 +12,9 @@ PSNR (dB) and SSIM are in the mask, and in its box as well; higher is better. Th
 `blend evaluate`, and the row of the original says what they would be for the truth. OpenCV's row needs
 opencv-python-headless; `seamlessClone` takes gradients from the mask shrunk by three pixels, which costs it where
 masks are tight.
+
+`--loosened 15` draws the outlines of `tight` and `foreign` loosely, and compares `--matte off` with `auto` in the
+whole loose mask.
 """
 
 from __future__ import annotations
@@ -25,10 +28,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-import skimage
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -43,12 +44,15 @@ from deep_image_blending.options import presets
 from deep_image_blending.options.pass_options import PASSES, PassName, PassOptions
 from deep_image_blending.options.run_options import Options
 from deep_image_blending.pictures import as_float, compose_like, load_picture
+from deep_image_blending.pictures.cutting.tightening import tighten
 from deep_image_blending.pictures.demo import demos
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.runs.networks import on_embedded
 from deep_image_blending.solve.poisson import guidance_laplacian, mixed_laplacian, solve_poisson
 from deep_image_blending.views.contact_sheet import contact_sheet, with_margin
+from tests.benchmarks.masks import loosened
+from tests.benchmarks.photographs import photograph
 
 Image3 = npt.NDArray[np.float64]
 """(H, W, 3), 0..1."""
@@ -145,7 +149,7 @@ PLAN = (
     ("coffee, dark and lit from above", "coffee", "coffee", "wide", chain(exposure(-0.7), light_from(-90, 1.2))),
     ("galaxies, bright", "hubble_deep_field", blob(3), "wide", chain(exposure(0.8), WARM)),
     ("astronaut, contrast", "astronaut", blob(5), "wide", chain(contrast(1.4), white_balance(1.2, 0.8))),
-    ("painted landscape, cool", "painting", blob(8), "wide", chain(COOL, exposure(0.4))),
+    ("painted landscape, cool", "paintings/starry_night.jpg", blob(8), "wide", chain(COOL, exposure(0.4))),
     ("coffee before the cat, cool", "coffee", "coffee", "foreign", COOL),
     ("portrait before stars, warm", "portrait", "portrait", "foreign", chain(WARM, exposure(-0.4))),
     ("shuttle before coffee, flat", "shuttle", "shuttle", "foreign", chain(contrast(0.7), exposure(0.3))),
@@ -156,26 +160,17 @@ STRIP = 0.04
 """What a wide mask takes in around the object, over the picture's longer side."""
 
 
-def photograph(name: str) -> Image.Image:
-    """A bundled demo's, one of scikit-image's CC0 pictures, or Matplotlib's portrait in the public domain."""
-    by_demo = {demo.name: demo for demo in demos()}
-    if name in by_demo:
-        path = by_demo[name].source
-    elif name == "painting":
-        path = by_demo["shuttle"].target
-    elif name == "grace_hopper":
-        path = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    else:
-        path = next((Path(skimage.__file__).parent / "data").glob(f"{name}.*"))
-    with Image.open(path) as opened:
-        return opened.convert("RGB")
+def cases(scale: float, longest: int = 560, loose: float = 0) -> list[Case]:
+    """All cases; photographs are scaled so that their longer side is at most `longest` times `scale`.
 
-
-def cases(scale: float, longest: int = 560) -> list[Case]:
-    """All cases; photographs are scaled so that their longer side is at most `longest` times `scale`."""
+    loose: by so many pixels, times `scale`, masks are then drawn around the outlines. Only cases with an outline
+    remain, and the target has its own background up to it: what a blend should show in the strip.
+    """
     masks = {demo.name: demo.mask for demo in demos()}
     found = []
     for name, shown, thing, kind, transform in PLAN:
+        if loose and kind == "wide":
+            continue
         original = photograph(shown)
         share = scale * min(1.0, longest / max(original.size))
         size = (round(original.width * share), round(original.height * share))
@@ -196,7 +191,10 @@ def cases(scale: float, longest: int = 560) -> list[Case]:
             inside = ndimage.distance_transform_edt(~inside) <= STRIP * max(shape)
         pixels = np.asarray(np.rint(source * 255), np.uint8)
         target = load_picture(without(truth, inside))
-        scene = compose_scene(load_picture(pixels), inside.astype(np.float32), target, Placement())
+        mask = inside.astype(np.float32)
+        scene = compose_scene(
+            load_picture(pixels), loosened(mask, loose * scale) if loose else mask, target, Placement()
+        )
         found.append(Case(name, kind, truth, scene))
     return found
 
@@ -294,6 +292,25 @@ def methods(weights: Path | None, published_steps: int) -> dict[str, Method]:
     return found
 
 
+def loose_methods() -> dict[str, Method]:
+    """`--matte off` against `auto`, for `natural` and for what needs no network."""
+    found = {}
+    for name, method in (("paste", paste), ("Poisson", poisson), ("natural", ours(presets.preset("natural")))):
+        found[f"{name}, off"], found[f"{name}, auto"] = method, on_tightened(method)
+    return found
+
+
+def on_tightened(method: Method) -> Method:
+    """The method on the mask, and on the object's own colours, that `--matte auto` makes."""
+
+    def blended(scene: Scene) -> Pixels:
+        found = tighten(np.asarray(np.rint(scene.source), np.uint8), scene.mask, "auto")
+        colours = scene.source if found.foreground is None else found.foreground.astype(np.float32)
+        return method(dataclasses.replace(scene, source=colours, mask=found.mask))
+
+    return blended
+
+
 def ratios(_: Path | None) -> dict[str, float]:
     """The short form: mean squared error in the mask, the rival's over that of `natural`, by kind of case."""
     chosen = [case for case in cases(0.25) if case.name.startswith("coffee")]
@@ -333,9 +350,18 @@ def main() -> None:
         "--published-steps", type=int, default=200, help="evaluations of wacv2020; 0 leaves it out"
     )
     parser.add_argument("--only", help="cases whose name has this in it")
+    parser.add_argument(
+        "--loosened",
+        type=float,
+        default=0,
+        metavar="PIXELS",
+        help="draw masks loosely, by so many pixels at scale 1, and compare --matte off with auto",
+    )
     given = parser.parse_args()
-    chosen = [case for case in cases(given.scale) if given.only is None or given.only in case.name]
-    run(chosen, methods(given.weights, given.published_steps), given.json, given.sheet)
+    every = cases(given.scale, loose=given.loosened)
+    chosen = [case for case in every if given.only is None or given.only in case.name]
+    by_name = loose_methods() if given.loosened else methods(given.weights, given.published_steps)
+    run(chosen, by_name, given.json, given.sheet)
 
 
 def run(chosen: list[Case], by_name: Mapping[str, Method], file: Path | None, sheet: Path | None) -> None:

@@ -218,6 +218,22 @@ def test_help_is_quick_because_torch_is_not_imported() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP tells its settings")
+@pytest.mark.parametrize("given", [None, "ACTIVE"])
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(given: str | None, case: Case) -> None:
+    """OpenMP itself tells what it has read."""
+    plain = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    wanted = {} if given is None else {"OMP_WAIT_POLICY": given}
+    done = subprocess.run(
+        [sys.executable, "-m", "deep_image_blending.cli", "run", *case.options(), "--dry-run"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=plain | wanted | {"OMP_DISPLAY_ENV": "true"},
+    )
+    assert f"OMP_WAIT_POLICY = '{given or 'PASSIVE'}'" in done.stderr
+
+
 def test_errors_are_one_line_on_stderr_and_exit_code_2(case: Case) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "deep_image_blending.cli", "run", *case.options(), "--preset", "natral"],

@@ -12,6 +12,7 @@ from deep_image_blending.objectives.palette import (
     at_lightness,
     contrast_at_edge,
     in_palette,
+    legible,
     smooth_map,
     transported,
     without_rim,
@@ -73,7 +74,34 @@ def test_a_dark_object_on_a_light_painting_keeps_its_edge() -> None:
     wanted, merged = in_palette(content, target, mask, 1.0)
     assert merged < 1
     lab, painting = color.rgb2lab(wanted / 255), color.rgb2lab(target / 255)
-    assert contrast_at_edge(lab, painting, mask > 0.5) > 20
+    assert np.abs(contrast_at_edge(lab, painting, mask > 0.5)).min() > 15
+
+
+def test_a_pale_half_before_a_pale_sky_is_not_lost_for_the_dark_half() -> None:
+    target = np.full((80, 80, 3), 150, np.float32)
+    target += np.random.default_rng(0).normal(0, 12, target.shape).astype(np.float32)
+    content = np.full((80, 80, 3), 20, np.float32)
+    content[:, 40:] = 245
+    mask = disc_mask(80, 80).astype(np.float32) / 255
+    wanted, _ = in_palette(content, target, mask, 0.7)
+    gaps = contrast_at_edge(color.rgb2lab(wanted / 255), color.rgb2lab(target / 255), mask > 0.5)
+    assert (np.abs(gaps) >= 10).mean() > 0.85
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lost", "seen"),
+    [
+        ([30, 30, 30, 30], [25, 25, 25, 25], 0.0, True),
+        ([30, 30, 30, 30], [12, 12, 12, 12], 0.5, False),  # as a whole
+        ([40, 40, 40, 15], [40, 40, 40, 2], 0.2, False),  # one quarter melts
+        ([40, 40, 40, 15], [40, 40, 40, 2], 0.3, True),
+        ([40, 40, 40, 5], [40, 40, 40, 0], 0.0, True),  # nothing was seen there
+    ],
+)
+def test_an_edge_is_legible_as_a_whole_and_nearly_everywhere(
+    before: list[float], after: list[float], lost: float, seen: bool
+) -> None:
+    assert legible(np.array(before, float), np.array(after, float), lost) is seen
 
 
 def test_colours_are_drawn_that_are_about_as_light() -> None:

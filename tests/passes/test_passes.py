@@ -221,3 +221,13 @@ def test_style_without_the_targets_palette_leaves_the_object_its_colour(palette:
 
 def _noisy(pixels: np.ndarray) -> np.ndarray:
     return (pixels + np.random.default_rng(3).normal(0, 12, pixels.shape)).clip(0, 255).astype(np.uint8)
+
+
+def test_without_a_membrane_the_source_lies_on_the_target_as_it_is() -> None:
+    source, target = smooth_picture(1, 24, 30), smooth_picture(2, 24, 30)
+    mask = np.zeros((24, 30), np.float32)
+    mask[6:18, 8:20] = 1
+    window = compose_scene(load_picture(source), mask, load_picture(target), Placement()).window(None)
+    laid = start.harmonised(window, "none")
+    np.testing.assert_array_equal(laid[6:18, 8:20], source[6:18, 8:20])
+    np.testing.assert_array_equal(laid[mask == 0], target[mask == 0])

@@ -20,7 +20,7 @@ class CutOut(Command):
     """Cut an object out of a picture: a mask for the other commands, from a box, strokes, a loose mask or a
     trimap.
 
-    A box is a start. Where the contour is unsure the command says where: paint white on the object and black
+    A box is a start. The command names places where it is unsure, as boxes: paint white on the object and black
     beside it there, and give that picture with --strokes.
 
     Examples:  blend cut-out cat.jpg --output-file cat_mask.png --box 40,60,400,520

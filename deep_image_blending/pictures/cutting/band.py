@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from deep_image_blending.pictures.cutting.closed_form import closed_form_alpha
 from deep_image_blending.pictures.cutting.foreground import foreground_colours
 from deep_image_blending.pictures.cutting.grabcut import enlarged_field
-from deep_image_blending.pictures.cutting.matting import closed_form_alpha
 from deep_image_blending.pictures.cutting.regions import (
     Bool,
     Box,

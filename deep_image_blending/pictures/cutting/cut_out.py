@@ -12,7 +12,8 @@ import numpy.typing as npt
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures.bit_depth import as_bytes
 from deep_image_blending.pictures.cutting.band import own_colours, soft_alpha
-from deep_image_blending.pictures.cutting.evidence import background_evidence, contour_trust, lab_of
+from deep_image_blending.pictures.cutting.closed_form import closed_form_alpha
+from deep_image_blending.pictures.cutting.doubts import MOST, Corners, contour_confidence, doubtful_areas
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
     OBJECT,
@@ -24,16 +25,16 @@ from deep_image_blending.pictures.cutting.grabcut import (
     enlarged,
     reduced_hints,
     reduced_picture,
+    reduced_share,
     reduction,
     surroundings,
 )
 from deep_image_blending.pictures.cutting.guards import guarded
-from deep_image_blending.pictures.cutting.matting import closed_form_alpha
 from deep_image_blending.pictures.cutting.regions import (
     Bool,
+    Box,
     Float,
     box_of,
-    contour_of,
     grown,
     pieces_of,
     share_of_pieces,
@@ -44,8 +45,6 @@ Pixels = npt.NDArray[Any]
 
 # Strokes and trimaps: white from here, black up to here, grey between.
 _WHITE, _BLACK = 0.75, 0.25
-# Below this trust a contour is worth a stroke; so long a piece of it, over the whole, is worth saying.
-_UNSURE, _WORTH_SAYING = 0.5, 0.03
 # Pieces smaller than this, over the largest, are crumbs.
 _CRUMB = 0.01
 _GREY, _MAGENTA = (128, 128, 128), (255, 0, 255)
@@ -75,14 +74,14 @@ class Start:
 @dataclass(frozen=True)
 class CutOut:
     """alpha: (H, W) float32 in 0..1. foreground: (H, W, 3) of the picture's type, with the object's own colours
-    where alpha is grey. confidence: 0..1, of the contour. unsure: (row, column) of the middle of each piece of it
-    that is worth a stroke. said: one line. numbers: for a record.
+    where alpha is grey. confidence: 0..1, of the contour. unsure: boxes of what is worth a stroke: areas that may
+    be wrong, and pieces of the contour. said: one line. numbers: for a record.
     """
 
     alpha: Float
     foreground: Pixels
     confidence: float
-    unsure: tuple[tuple[int, int], ...]
+    unsure: tuple[Corners, ...]
     said: str
     numbers: dict[str, float | int] = field(default_factory=dict)
 
@@ -121,7 +120,11 @@ def cut_out(picture: Pixels, start: Start, *, soft: bool = True) -> CutOut:
         )
         found = Segmentation(checked.inside, found.evidence)
     inside = _without_crumbs(found.inside | (given == OBJECT), given)
-    confidence, unsure = _trust(small, inside)
+    confidence, unsure = contour_confidence(small, inside)
+    if start.loose is None:
+        # Strokes answer for the places that they touch.
+        drawn = np.zeros(given.shape, np.bool_) if start.strokes is None else _drawn(start.strokes[box], factor)
+        unsure = doubtful_areas(small, given, inside, drawn) + unsure
     whole = enlarged(inside, crop, factor)
     whole = (whole | (hints[box] == OBJECT)) & (hints[box] != BACKGROUND)
     bound = (hints[box] != BACKGROUND).astype(np.float32)
@@ -133,9 +136,7 @@ def cut_out(picture: Pixels, start: Start, *, soft: bool = True) -> CutOut:
         alpha[hints[box] == OBJECT] = bound[hints[box] == OBJECT]
     result = np.zeros(picture.shape[:2], np.float32)
     result[box] = alpha
-    places = tuple(
-        (round(row * factor) + box[0].start, round(column * factor) + box[1].start) for row, column in unsure
-    )
+    places = tuple(_in_picture(corners, factor, box) for corners in unsure[:MOST])
     foreground = own_colours(picture, alpha, box) if soft else picture.copy()
     return _told(CutOut(result, foreground, confidence, places, ""), start)
 
@@ -242,6 +243,21 @@ def _by_trimap(picture: Pixels, trimap: Float) -> CutOut:
     return CutOut(result, own_colours(picture, alpha, box), decided, (), said, numbers)
 
 
+def _drawn(strokes: Float, factor: float) -> Bool:
+    return reduced_share((strokes >= _WHITE) | (strokes <= _BLACK), factor) > 0
+
+
+def _in_picture(corners: Corners, factor: float, box: Box) -> Corners:
+    """A box of the reduced crop in the picture's own pixels."""
+    top, left = box[0].start, box[1].start
+    return (
+        round(corners[0] * factor) + top,
+        round(corners[1] * factor) + left,
+        min(round(corners[2] * factor) + top, box[0].stop),
+        min(round(corners[3] * factor) + left, box[1].stop),
+    )
+
+
 def _without_crumbs(inside: Bool, hints: Hints) -> Bool:
     """The pieces with a stroke of the object; without strokes, all but crumbs."""
     numbers, count = pieces_of(inside)
@@ -256,24 +272,6 @@ def _without_crumbs(inside: Bool, hints: Hints) -> Bool:
     return np.asarray(keeps[numbers], np.bool_)
 
 
-def _trust(picture: npt.NDArray[np.uint8], inside: Bool) -> tuple[float, list[tuple[int, int]]]:
-    """How sure the contour is, and the middles of its unsure pieces, longest first, three at most."""
-    edge = contour_of(inside)
-    if not edge.any():
-        return 0.0, []
-    evidence = background_evidence(lab_of(picture), ~inside, inside & grown(edge, 3))
-    trust = contour_trust(evidence, inside)
-    numbers, count = pieces_of(grown(edge & (trust < _UNSURE), 1.5) & edge)
-    sizes = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
-    found = []
-    for number in np.argsort(-sizes, kind="stable")[:3]:
-        if sizes[number] < _WORTH_SAYING * edge.sum():
-            break
-        rows, columns = np.nonzero(numbers == number + 1)
-        found.append((int(np.median(rows)), int(np.median(columns))))
-    return float(trust[edge].mean()), found
-
-
 def _told(result: CutOut, start: Start) -> CutOut:
     kinds = [what for what in ("box", "strokes", "loose") if getattr(start, what) is not None]
     share = float((result.alpha > 0.5).mean())
@@ -282,8 +280,8 @@ def _told(result: CutOut, start: Start) -> CutOut:
     if share == 0:
         said = f"{words}: no object found; mark it with white strokes (--strokes)"
     elif result.unsure:
-        where = "; ".join(f"row {row}, column {column}" for row, column in result.unsure)
-        said += f"; unsure near {where}: add strokes there (--strokes, white object, black background)"
+        where = "; ".join(",".join(map(str, corners)) for corners in result.unsure)
+        said += f"; unsure in {where} (T,L,B,R): add strokes there (--strokes, white object, black background)"
     elif start.box is not None and start.strokes is None:
         said += "; where it took too much or too little, add strokes (--strokes, white object, black background)"
     numbers: dict[str, float | int] = {"share": round(share, 4), "confidence": round(result.confidence, 3)}

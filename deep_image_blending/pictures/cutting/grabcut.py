@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.cutting.matting import closed_form_alpha
+from deep_image_blending.pictures.cutting.closed_form import closed_form_alpha
 from deep_image_blending.pictures.cutting.regions import Bool, Float, box_of, contour_of, grown
 
 Pixels = npt.NDArray[np.uint8]
@@ -29,6 +29,8 @@ MISSING = "cutting out needs OpenCV: pip install opencv-python-headless"
 _ROUNDS = 5
 _SEED = 20_040_801
 _COMPONENTS = 5
+# Pictures with a longer side than this are large: their colours are learned at half the size.
+_LARGE = 640
 # Half the band, in cells of the reduced picture, in which the contour is found again.
 _BAND = 1.5
 # Log likelihoods beyond this are as good as certain.
@@ -169,7 +171,16 @@ def colour_segmentation(picture: Pixels, hints: Hints) -> Segmentation:
         return Segmentation(foreground, np.zeros(hints.shape, np.float32))
     behind, before = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(_SEED)
-    cv2.grabCut(np.ascontiguousarray(picture), labels, None, behind, before, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    if max(hints.shape) <= _LARGE:
+        cv2.grabCut(np.ascontiguousarray(picture), labels, None, behind, before, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    else:
+        # A large picture's colours are learned at half its size, in a fifth of the time; one round then suffices.
+        half, hinted = reduced_picture(picture, 2.0), reduced_hints(hints, 2.0)
+        cv2.grabCut(half, hinted, None, behind, before, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+        found = enlarged_field(np.isin(hinted, (OBJECT, PERHAPS_OBJECT)), hints.shape) > 0.5
+        asked = np.isin(labels, (PERHAPS_BACKGROUND, PERHAPS_OBJECT))
+        labels[asked] = np.where(found, PERHAPS_OBJECT, PERHAPS_BACKGROUND)[asked]
+        cv2.grabCut(np.ascontiguousarray(picture), labels, None, behind, before, 1, cv2.GC_EVAL)
     inside = np.isin(labels, (OBJECT, PERHAPS_OBJECT))
     evidence = _log_likelihood(picture, before) - _log_likelihood(picture, behind)
     return Segmentation(inside, evidence.clip(-_CERTAIN, _CERTAIN).astype(np.float32))

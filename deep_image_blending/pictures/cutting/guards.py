@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from deep_image_blending.pictures.cutting.evidence import Evidence, background_evidence, lab_of, renewed
+from deep_image_blending.pictures.cutting.evidence import (
+    Evidence,
+    as_areas,
+    background_evidence,
+    lab_of,
+    renewed,
+)
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
     PERHAPS_OBJECT,
@@ -51,7 +57,8 @@ _LOST, _NOTHING = 0.03, 0.01
 
 @dataclass(frozen=True)
 class Guarded:
-    """inside: (H, W) bool, what is the object. evidence: of what was taken off or nearly so.
+    """inside: (H, W) bool, what is the object. evidence: of what was taken off or nearly so. likelihood (H, W):
+    GrabCut's own, as in `Segmentation`.
 
     parts, holes_shut, holes_open, components_kept: how many parts and components were given back, how many holes
     were closed again, how many stay open. dropped: components that are nearly all background.
@@ -60,6 +67,7 @@ class Guarded:
 
     inside: Bool
     evidence: Evidence
+    likelihood: Float
     parts: int
     holes_shut: int
     holes_open: int
@@ -74,13 +82,17 @@ def guarded(picture: npt.NDArray[np.uint8], loose: Bool, found: Segmentation) ->
     inside = found.inside & loose
     removed = loose & ~inside
     evidence = _grown_background(lab_of(picture), loose, removed)
+    # Pixels beside the object have some of its colour, and are no part of the area behind them.
+    distance = as_areas(evidence, removed & ~grown(inside, _MIXED)).distance
     rim = _rim(loose, removed)
-    like = (evidence.distance < 1) & removed
-    back, parts = _parts(loose, inside, rim & ~like, evidence.distance)
+    like = (distance < 1) & removed
+    back, parts = _parts(loose, inside, rim & ~like, distance)
     shut, holes_open, holes_shut = _holes(loose, inside, removed & ~rim, like, found.evidence)
     whole = inside | _joined(inside, back) | shut
+    # No way leads any more to what parts given back enclose, and no hole was seen there.
+    whole |= rim & enclosed(whole, loose)
     share = float((whole & ~inside).sum()) / max(int(inside.sum()), 1)
-    return Guarded(whole, evidence, parts, holes_shut, holes_open, kept, dropped, share)
+    return Guarded(whole, evidence, found.evidence, parts, holes_shut, holes_open, kept, dropped, share)
 
 
 def _no_component_lost(
@@ -137,6 +149,12 @@ def _rim(loose: Bool, removed: Bool) -> Bool:
     ground = shrunk(removed | ~loose, _GAP)
     reached = np.asarray(ndimage.binary_propagation(ground & ~loose, EIGHT, mask=ground))
     return removed & grown(reached, _GAP + 1)
+
+
+def enclosed(whole: Bool, loose: Bool) -> Bool:
+    """What the object cuts off from all that is outside the mask."""
+    reached = np.asarray(ndimage.binary_propagation(~loose, EIGHT, mask=~whole))
+    return ~whole & ~reached
 
 
 def _parts(loose: Bool, inside: Bool, foreign: Bool, distance: Float) -> tuple[Bool, int]:

@@ -66,7 +66,13 @@ def contour_of(there: Bool) -> Bool:
 
 
 def smoothed(field: npt.NDArray[Any], weight: npt.NDArray[Any], sigma: float) -> Float:
-    """The mean of `field` (H, W) around every pixel, Gaussian in distance, of where `weight` (H, W) is."""
-    over = ndimage.gaussian_filter((field * weight).astype(np.float32), sigma, truncate=3)
-    under = ndimage.gaussian_filter(weight.astype(np.float32), sigma, truncate=3)
-    return np.asarray(over / np.maximum(under, 1e-6), np.float32)
+    """The Gaussian mean of `field` (H, W) or (H, W, C) around every pixel, of where `weight` (H, W) is."""
+
+    def blurred(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.asarray(ndimage.gaussian_filter(plane.astype(np.float32), sigma, truncate=3))
+
+    under = np.maximum(blurred(weight), 1e-6)
+    if field.ndim == 2:
+        return np.asarray(blurred(field * weight) / under, np.float32)
+    planes = [blurred(field[..., k] * weight) / under for k in range(field.shape[2])]
+    return np.asarray(np.stack(planes, -1), np.float32)

@@ -69,7 +69,7 @@ def test_a_box_alone_says_how_to_go_on():
     assert "--strokes" in cut_out(MADE.picture, Start(box=BOX)).said
 
 
-def test_unsure_contour_is_named_by_row_and_column():
+def test_unsure_contour_is_named_by_a_box():
     pytest.importorskip("cv2")
     truth = disc(100, 110, 28)
     made = composed(truth)
@@ -77,8 +77,28 @@ def test_unsure_contour_is_named_by_row_and_column():
     # The object's lower half has nearly the colour of its background.
     picture[50:] = np.where(truth[50:, :, None] > 0.5, (made.back[50:] * 255 + 6).astype(np.uint8), picture[50:])
     cut = cut_out(picture, Start(loose=loosened(truth, 1), strokes=strokes((slice(40, 70), slice(45, 65)))))
-    assert any(row > 50 for row, _ in cut.unsure)
-    assert "unsure near row" in cut.said
+    top, left, bottom, right = cut.unsure[0]
+    assert 45 < top < bottom <= 82
+    assert 20 < left < right <= 90
+    assert f"unsure in {top},{left},{bottom},{right}" in cut.said
+
+
+def test_a_part_that_a_box_leaves_out_is_named_until_a_stroke_answers():
+    pytest.importorskip("cv2")
+    disc_and_sky = composed(disc(200, 220, 60)).picture
+    picture = disc_and_sky.copy()
+    # A bright part whose colours lie at the box's corner as well, so that GrabCut takes it for background.
+    picture[90:120, 95:130] = (90, 200, 90)
+    picture[24:36, 30:190] = (90, 200, 90)
+    start = Start(box=(36, 44, 164, 176))
+    cut = cut_out(picture, start)
+    assert not cut.alpha[105, 112]
+    (named,) = [box for box in cut.unsure if box[0] <= 105 < box[2] and box[1] <= 112 < box[3]]
+    np.testing.assert_allclose(named, (90, 95, 120, 130), atol=4)
+    black = np.full((200, 220), 0.5, np.float32)
+    black[103:107, 105:120] = 0
+    answered = cut_out(picture, Start(box=start.box, strokes=black))
+    assert not any(box[0] <= 105 < box[2] and box[1] <= 112 < box[3] for box in answered.unsure)
 
 
 def test_rgba_and_preview():

@@ -76,6 +76,17 @@ def test_component_that_is_nothing_but_background_goes():
     assert not checked.inside[:, 85:].any()
 
 
+def test_what_given_back_parts_enclose_is_no_way_in():
+    truth = disc(80, 80, 26)
+    made = composed(truth)
+    pocket, channel = disc(80, 80, 6) > 0.5, np.zeros((80, 80), bool)
+    channel[36:44, :40] = True
+    # The pocket has the background's colours: only the way to it shows that it was torn.
+    picture = np.where(pocket[..., None], np.rint(made.back * 255), made.picture).astype(np.uint8)
+    torn = Composed(picture, truth, made.fore, made.back)
+    assert guard(torn, loosened(truth, 6), (truth > 0.5) & ~pocket & ~channel)[40, 40]
+
+
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 9))
 def test_nothing_outside_the_mask_and_all_that_segmentation_kept(seed: int, radius: int):

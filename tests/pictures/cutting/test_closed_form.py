@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.cutting import matting
-from deep_image_blending.pictures.cutting.matting import closed_form_alpha, matting_system
+from deep_image_blending.pictures.cutting import closed_form
+from deep_image_blending.pictures.cutting.closed_form import closed_form_alpha, matting_system
 from tests.pictures.cutting.made import composed, disc
 
 
@@ -57,7 +57,7 @@ def test_both_solvers_agree(monkeypatch):
     unknown = np.abs(ndimage.gaussian_filter(truth, 4) - 0.5) < 0.45
     picture, known = made.picture.astype(np.float32) / 255, (truth > 0.5).astype(np.float32)
     direct = closed_form_alpha(picture, known, unknown)
-    monkeypatch.setattr(matting, "_DIRECT", 0)
+    monkeypatch.setattr(closed_form, "_DIRECT", 0)
     assert np.abs(closed_form_alpha(picture, known, unknown) - direct).max() < 4e-3
 
 

@@ -22,8 +22,8 @@ Matrix = Any
 """scipy.sparse.csr_array; its stubs make it generic, which the installed class is not everywhere."""
 
 EPSILON = 1e-5
-# Windows computed at once: about 100 MB.
-_CHUNK = 60_000
+# Windows computed at once: few enough that a processor's cache holds them.
+_CHUNK = 4_000
 # Up to here a sparse factorisation is the fastest; a band's fills in little, as it is long and narrow.
 _DIRECT = 30_000
 # Alpha is then right to half a grey level of 8 bits.
@@ -33,6 +33,8 @@ _ITERATIONS = 400
 _BLOCK = 4
 _WINDOW = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
 _REACH = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]
+# Where in the reach a window's pixel b lies, seen from its pixel a.
+_SLOTS = [[_REACH.index((b[0] - a[0], b[1] - a[1])) for b in _WINDOW] for a in _WINDOW]
 
 
 def closed_form_alpha(picture: Float, known: Float, unknown: Bool, *, epsilon: float = EPSILON) -> Float:
@@ -73,7 +75,8 @@ def matting_system(picture: Float, known: Float, unknown: Bool, epsilon: float) 
         outer = columns[:, k] < 0
         right[outer] -= stencil[outer, k] * padded[place[outer]]
     there = columns >= 0
-    starts = np.concatenate([[0], np.cumsum(there.sum(1))])
+    # 32 bits throughout: indices of two kinds make every product convert one of them.
+    starts = np.cumsum(np.concatenate([[0], there.sum(1)]), dtype=np.int32)
     shape = (len(stencil), len(stencil))
     return sparse.csr_array((stencil[there], columns[there], starts), shape=shape), right
 
@@ -87,37 +90,48 @@ def _stencils(picture: Float, unknown: Bool, epsilon: float) -> tuple[npt.NDArra
     centres[:, [0, -1]] = False
     flat = np.flatnonzero(centres)
     steps = np.array([y * width + x for y, x in _WINDOW])
-    slots = np.array([[_REACH.index((b[0] - a[0], b[1] - a[1])) for b in _WINDOW] for a in _WINDOW])
     pixels = picture.reshape(-1, 3)
-    stencil = np.zeros((int(unknown.sum()), len(_REACH)))
+    stencil = np.zeros((len(_REACH), int(unknown.sum())))
     for start in range(0, len(flat), _CHUNK):
-        places = flat[start : start + _CHUNK, None] + steps
-        parts = _window_laplacians(pixels[places].astype(np.float64), epsilon)
+        places = steps[:, None] + flat[start : start + _CHUNK]
+        weights = _window_laplacians(np.moveaxis(pixels[places], 2, 1).astype(np.float64), epsilon)
+        rows = numbers[places]
         for a in range(9):
-            row = numbers[places[:, a]]
-            of_band = row >= 0
             # A pixel is the a-th of one window only, so no row comes twice here.
-            stencil[row[of_band, None], slots[a]] += parts[of_band, a]
-    rows, columns = np.nonzero(unknown)
-    own = (rows + 2) * (width + 4) + columns + 2
-    return stencil, own[:, None] + np.array([y * (width + 4) + x for y, x in _REACH])
+            of_band = np.flatnonzero(rows[a] >= 0)
+            own = rows[a, of_band]
+            for b in range(9):
+                stencil[_SLOTS[a][b], own] += weights[min(a, b), max(a, b)][of_band]
+    down, across = np.nonzero(unknown)
+    middle = (down + 2) * (width + 4) + across + 2
+    return stencil.T, middle[:, None] + np.array([y * (width + 4) + x for y, x in _REACH])
 
 
-def _window_laplacians(colours: npt.NDArray[Any], epsilon: float) -> npt.NDArray[Any]:
-    """(m, 9, 3) colours of windows -> (m, 9, 9), each window's share of L (Levin et al., eq. 12)."""
-    centred = colours - colours.mean(1, keepdims=True)
-    covariance = centred.transpose(0, 2, 1) @ centred / 9 + np.eye(3) * (epsilon / 9)
-    spread = centred @ _inverted(covariance) @ centred.transpose(0, 2, 1)
-    return np.asarray(np.eye(9) - (1 + spread) / 9)
+def _window_laplacians(colours: npt.NDArray[Any], epsilon: float) -> dict[tuple[int, int], npt.NDArray[Any]]:
+    """(9, 3, m) colours of windows -> each window's share of L (Levin et al., eq. 12): (m,) for pixels a <= b.
 
-
-def _inverted(m: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Inverses of symmetric (m, 3, 3) by cofactors: four times as fast as LAPACK's for so many small ones."""
-    a, b, c, d, e, f = m[:, 0, 0], m[:, 0, 1], m[:, 0, 2], m[:, 1, 1], m[:, 1, 2], m[:, 2, 2]
-    p, q, r = d * f - e * e, c * e - b * f, b * e - c * d
-    s, t, u = a * f - c * c, b * c - a * e, a * d - b * b
-    cofactors = np.stack([p, q, r, q, s, t, r, t, u], -1).reshape(-1, 3, 3)
-    return np.asarray(cofactors / (a * p + b * q + c * r)[:, None, None])
+    Entry by entry over all windows: NumPy multiplies so many matrices of 3x3 far more slowly.
+    """
+    centred = colours - colours.mean(0)
+    reds, greens, blues = centred[:, 0], centred[:, 1], centred[:, 2]
+    p, q, r, s, t, u = (
+        np.einsum("im,im->m", one, other) / 9 + (epsilon / 9 if one is other else 0)
+        for one, other in (
+            (reds, reds), (reds, greens), (reds, blues), (greens, greens), (greens, blues), (blues, blues),
+        )
+    )  # fmt: skip
+    # The covariance [p q r; q s t; r t u] inverted by cofactors.
+    inverse = [[s * u - t * t, r * t - q * u, q * t - r * s], [p * u - r * r, q * r - p * t], [p * s - q * q]]
+    scale = 1 / (p * inverse[0][0] + q * inverse[0][1] + r * inverse[0][2])
+    (a, b, c), (d, e), (f,) = ([entry * scale for entry in row] for row in inverse)
+    found = {}
+    for i in range(9):
+        x, y, z = centred[i]
+        along = a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z
+        for j in range(i, 9):
+            spread = along[0] * reds[j] + along[1] * greens[j] + along[2] * blues[j]
+            found[i, j] = (1.0 if i == j else 0.0) - (1 + spread) / 9
+    return found
 
 
 def _solved(matrix: Matrix, right: npt.NDArray[Any], rows: Any, columns: Any) -> npt.NDArray[Any]:

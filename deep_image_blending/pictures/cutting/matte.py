@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deep_image_blending.pictures.bit_depth import Float
-from deep_image_blending.pictures.cutting.tighten import tighten
+from deep_image_blending.pictures.cutting.tightening import tighten
 from deep_image_blending.pictures.picture import Picture
 from deep_image_blending.pictures.scene import mask_of
 

@@ -4,10 +4,14 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.cutting.tighten import MODES, is_soft, tighten
+from deep_image_blending.pictures.cutting.evidence import Evidence
+from deep_image_blending.pictures.cutting.guards import Guarded
+from deep_image_blending.pictures.cutting.tightening import MODES, _before_restless, is_soft, tighten
+from deep_image_blending.pictures.demo import demo_named
 from tests.pictures.cutting.made import Composed, composed, disc, iou, loosened
 
 MADE = composed(disc(100, 110, 28))
@@ -110,6 +114,36 @@ def test_every_component_stays():
         mask = tighten(made.picture, loosened(truth, 6), mode).mask
         assert mask[25, 105] == 1
         assert mask[50, 40] == 1
+
+
+@pytest.mark.parametrize(
+    ("thickness", "scale", "likelihood", "kept"),
+    [(20, 20.0, 1.0, True), (5, 20.0, 1.0, False), (20, 6.0, 1.0, False), (20, 20.0, -1.0, False)],
+    ids=["a part", "thin", "before a calm background", "of the background's colours"],
+)
+def test_parts_stay_before_a_restless_background(thickness, scale, likelihood, kept):
+    inside, removed = np.zeros((80, 80), bool), np.zeros((80, 80), bool)
+    inside[10:70, 10:40] = True
+    removed[30 : 30 + thickness, 40:60] = True
+    plane = np.full((80, 80), scale, np.float32)
+    evidence = Evidence(np.zeros_like(plane), plane, plane, np.zeros((80, 80, 3), np.float32), plane)
+    found = Guarded(inside, evidence, np.full((80, 80), likelihood, np.float32), 0, 0, 0, 0, 0, 0.0)
+    np.testing.assert_array_equal(_before_restless(found, removed), removed if kept else np.zeros_like(removed))
+
+
+@pytest.mark.parametrize("radius", [5, 15])
+def test_auto_loses_neither_strut_nor_booster_of_the_bundled_shuttle(radius):
+    pytest.importorskip("cv2")
+    demo = demo_named("shuttle")
+    picture, truth = np.asarray(Image.open(demo.source)), np.asarray(Image.open(demo.mask), np.float32) / 255
+    loose = loosened(truth, radius)
+    mask = tighten(picture, loose, "auto").mask
+    assert iou(mask, truth) > iou(loose, truth)
+    # The white booster before a pale wall, by rows and columns.
+    assert mask[80:110, 44:52].mean() > 0.95
+    if radius == 5:
+        # The black strut, whose colour is the table's below, from where the mask's strip ends.
+        assert mask[255:290, 78:82].mean() > 0.95
 
 
 @pytest.mark.parametrize(("mask", "said"), [(np.zeros((8, 9)), "no contour"), (np.ones((8, 9)), "no contour")])

@@ -29,7 +29,7 @@ from deep_image_blending.pictures.cutting.grabcut import (
     reduction,
     surroundings,
 )
-from deep_image_blending.pictures.cutting.guards import Guarded, guarded
+from deep_image_blending.pictures.cutting.guards import Guarded, enclosed, guarded
 from deep_image_blending.pictures.cutting.regions import (
     Bool,
     Float,
@@ -55,7 +55,14 @@ _EDGE, _FITS_EDGE = 0.65, 0.72
 # Where more of the mask than this would go, what is left is rather a part than the object.
 _TOO_MUCH = 0.75
 # A contour has strayed if it is so many times as far from the given one as is usual, and so many cells further.
-_STRAYED, _STRAYED_LEAST = 3.0, 10.0
+_STRAYED, _STRAYED_LEAST = 2.5, 8.0
+# A hand goes round the object, so that what lies much deeper in the mask than the hand usually strays was covered
+# on purpose: so many times as deep, so many cells more at least, and larger than so many such squares. It goes
+# only where its colours are this much likelier, in logarithms, among the background's.
+_DEEP, _DEEP_LEAST, _DEEP_AREA, _PLAIN = 3.0, 15.0, 8.0, -5.0
+# A background whose colours differ by more than this, in Lab, from those beside them is restless: there a part
+# soon looks like background, and stays if its colours are as likely the object's. So large and thick is a part.
+_RESTLESS, _PART, _THICK = 14.0, 80, 4.0
 # Where more than this, over what is left, had to be given back, segmentation has failed.
 _FAILED = 0.35
 
@@ -122,10 +129,12 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
     loose = reduced_share(given > 0.5, factor) > 0.5
     hints = np.where(loose, PERHAPS_OBJECT, BACKGROUND).astype(np.uint8)
     checked = guarded(small, loose, colour_segmentation(small, hints))
-    inside, confidence, numbers = checked.inside, _confidence(checked, loose), _counted(checked)
+    inside, numbers = checked.inside, _counted(checked)
+    trust = contour_trust(checked.evidence, inside)
+    edge = _new_edge(inside, loose & ~inside)
+    confidence = float(trust[edge].mean()) if edge.any() else 1.0
     if mode == "auto":
-        judged = _where_sure(checked, loose, factor)
-        confidence = judged.confidence
+        judged = _where_sure(checked, loose, factor, trust)
         numbers |= {"confidence": round(confidence, 3), "components_left": judged.left}
         if judged.refusal:
             return _as_given(loose_mask, f"auto: {judged.refusal}; left as given", **numbers)
@@ -148,12 +157,11 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
 @dataclass(frozen=True)
 class _Judged:
     inside: Bool
-    confidence: float
     left: int
     refusal: str
 
 
-def _where_sure(checked: Guarded, loose: Bool, factor: float) -> _Judged:
+def _where_sure(checked: Guarded, loose: Bool, factor: float, trust: Float) -> _Judged:
     """The object where its contour is sure, the loose mask where it is not, component by component.
 
     A loose mask's own contour has background on both sides, so that little differs across it; the contour of one
@@ -163,17 +171,15 @@ def _where_sure(checked: Guarded, loose: Bool, factor: float) -> _Judged:
     inside = checked.inside
     removed = loose & ~inside
     edge, given = _new_edge(inside, removed), contour_of(loose)
-    confidence = _confidence(checked, loose)
 
     def refused(why: str) -> _Judged:
-        return _Judged(loose, confidence, 0, why)
+        return _Judged(loose, 0, why)
 
     length = int(edge.sum())
     if length == 0 or removed.sum() / length * factor < _FITS or removed.sum() < _FITS_SHARE * loose.sum():
         return refused("the mask fits already")
     around = background_evidence(checked.evidence.lab, ~loose, loose & grown(given, 4))
     fits = contour_trust(around, loose)
-    trust = contour_trust(checked.evidence, inside)
     if fits[given].mean() > _FITS_EDGE * trust[edge].mean():
         return refused("the mask fits already")
     if removed.sum() > _TOO_MUCH * loose.sum():
@@ -185,16 +191,48 @@ def _where_sure(checked: Guarded, loose: Bool, factor: float) -> _Judged:
     strayed = gap > max(_STRAYED * usual, usual + _STRAYED_LEAST)
     unsure = _spread(trust < _TRUSTED, edge, removed)
     unsure |= _spread((fits > _EDGE) | strayed, given, removed)
+    unsure |= _covered_on_purpose(loose, removed, usual, checked.likelihood)
+    unsure |= _before_restless(checked, removed)
     numbers, count = pieces_of(loose)
     means = share_of_pieces(np.where(edge, numbers, 0).astype(np.int32), count, np.where(edge, trust, 0))
     there = np.bincount(numbers[edge], minlength=count + 1) > 0
     left = (there & (means < _SURE)) | (share_of_pieces(numbers, count, inside) == 0)
     left[0] = False
     result = inside | (removed & (unsure | left[numbers]))
+    # What is given back may enclose something: no hole was seen there.
+    result |= enclosed(result, loose) & ~enclosed(inside, loose)
     off = loose & ~result
     if off.sum() < 0.2 * removed.sum() or off.sum() < _FITS_SHARE * loose.sum():
         return refused("the object resembles its surroundings")
-    return _Judged(result, confidence, int(left.sum()), "")
+    return _Judged(result, int(left.sum()), "")
+
+
+def _covered_on_purpose(loose: Bool, removed: Bool, usual: float, likelihood: Float) -> Bool:
+    """What was taken off deep in the mask although its colours may be the object's as well."""
+    depth = np.asarray(ndimage.distance_transform_edt(loose), np.float32)
+    numbers, count = pieces_of(removed & (depth > 1.5 * usual + 2))
+    if not count:
+        return np.zeros(loose.shape, np.bool_)
+    far = np.asarray(ndimage.maximum(depth, numbers, np.arange(count + 1)))
+    large = np.bincount(numbers.ravel(), minlength=count + 1) > _DEEP_AREA * usual**2
+    plain = share_of_pieces(numbers, count, likelihood) < _PLAIN
+    kept = (far > max(_DEEP * usual, usual + _DEEP_LEAST)) & large & ~plain
+    kept[0] = False
+    return np.asarray(kept[numbers], np.bool_)
+
+
+def _before_restless(checked: Guarded, removed: Bool) -> Bool:
+    """What may be a part of the object that is lost before a restless background."""
+    likely = smoothed(checked.likelihood, removed, 3) > 0
+    numbers, count = pieces_of(removed & likely & (checked.evidence.scale > _RESTLESS))
+    if not count:
+        return np.zeros(removed.shape, np.bool_)
+    depth = np.asarray(ndimage.distance_transform_edt(numbers > 0), np.float32)
+    thick = np.asarray(ndimage.maximum(depth, numbers, np.arange(count + 1))) >= _THICK
+    hangs = share_of_pieces(numbers, count, grown(checked.inside, 1.0)) > 0
+    kept = thick & hangs & (np.bincount(numbers.ravel(), minlength=count + 1) > _PART)
+    kept[0] = False
+    return np.asarray(kept[numbers], np.bool_)
 
 
 def _spread(what: Bool, curve: Bool, region: Bool) -> Bool:
@@ -207,11 +245,6 @@ def _spread(what: Bool, curve: Bool, region: Bool) -> Bool:
 def _new_edge(inside: Bool, removed: Bool) -> Bool:
     """The contour's pixels beside which something was taken off."""
     return contour_of(inside) & grown(removed, 1.0)
-
-
-def _confidence(checked: Guarded, loose: Bool) -> float:
-    edge = _new_edge(checked.inside, loose & ~checked.inside)
-    return float(contour_trust(checked.evidence, checked.inside)[edge].mean()) if edge.any() else 1.0
 
 
 def _counted(checked: Guarded) -> dict[str, float | int | str | None]:
