@@ -1,4 +1,4 @@
-"""The studio's server: the page, pictures, cut-outs, blends."""
+"""The studio's server: what a page may ask for, by address."""
 
 from __future__ import annotations
 
@@ -6,185 +6,294 @@ import asyncio
 import contextlib
 import io
 import json
-import secrets
-import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
-from deep_image_blending.errors import InputError
-from deep_image_blending.studio.engine import Engine
-from deep_image_blending.studio.pictures import MAX_BYTES, MAX_PIXELS, PictureStore
+from deep_image_blending.errors import BlendError, InputError
+from deep_image_blending.studio.pages import Pages
+from deep_image_blending.studio.pictures import MAX_BYTES, PictureStore
 
 PAGE = Path(__file__).parent / "page"
-SHOWN = 1600
-"""The longer side, in pixels, at which a picture is shown."""
+SHOWN = 16_000_000
+"""The most pixels at which a picture is shown; it is blended at full size."""
+AT_ONCE = 2
+"""Requests that compute at the same time; the others wait."""
+MAX_REQUEST = 4 * 2**20
+T = TypeVar("T")
 
 
 class Studio:
-    """What every page shares: the pictures, the runs' folder, the engine and its turn."""
+    """What every page shares: the pictures, the runs' folder, the engine and its turns."""
 
     def __init__(self, runs: Path) -> None:
         self.runs = runs.absolute()
         self.store = PictureStore(self.runs / ".studio")
-        self.turn = asyncio.Lock()
-        self.engine: Engine | None = None
+        self.pages = Pages(self.runs, self.store)
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._newest: dict[str, int] = {}
 
     def app(self) -> Starlette:
         routes = [
             Route("/", lambda _: FileResponse(PAGE / "index.html")),
+            Route("/options", self.options),
             Route("/pictures", self.bring, methods=["POST"]),
             Route("/pictures/{key}", self.show),
             Route("/pictures/{key}", self.forget, methods=["DELETE"]),
-            Route("/cut-outs", self.cut, methods=["POST"]),
+            Route("/demos/{name}", self.bring_demo, methods=["POST"]),
+            Route("/masks", self.cut, methods=["POST"]),
+            Route("/paths", self.path, methods=["POST"]),
+            Route("/poisson", self.poisson, methods=["POST"]),
+            Route("/runs", self.list_runs),
+            Route("/runs/{name}", self.open_run),
+            Route("/runs/{name}/thumbnail", self.thumbnail),
+            Route("/runs/{name}/frames/{frame}", self.frame),
             Route("/runs/{name}/{which}", self.download),
-            WebSocketRoute("/blend", self.blend),
+            WebSocketRoute("/live/{page}", self.live),
             Mount("/page", StaticFiles(directory=PAGE)),
         ]
-        return Starlette(routes=routes, lifespan=self.open, exception_handlers={InputError: _refused})
+        return Starlette(routes=routes, lifespan=self.open, exception_handlers={BlendError: _refused})
 
     @contextlib.asynccontextmanager
     async def open(self, _: Starlette) -> AsyncIterator[None]:
-        self.engine = Engine()
+        serving = asyncio.create_task(self.pages.turns.serve())
         try:
             yield
         finally:
-            await run_in_threadpool(self.engine.close)
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+
+    async def options(self, _: Request) -> Response:
+        """The options that a page offers, the presets' values and the demos."""
+        return JSONResponse(await asyncio.to_thread(_offer))
 
     async def bring(self, request: Request) -> Response:
         """Keep the body as a picture; it is counted as it comes, and refused before it is decoded."""
-        pieces, size = [], 0
-        async for piece in request.stream():
-            size += len(piece)
-            if size > MAX_BYTES:
-                raise InputError(f"this file is over {MAX_BYTES // 2**20} MiB; give a smaller one")
-            pieces.append(piece)
         name = unquote(request.headers.get("x-name", "picture"))
-        return JSONResponse({"id": await run_in_threadpool(self.store.add, b"".join(pieces), name)})
+        data = await _body(request, MAX_BYTES, f"'{name}' is over {MAX_BYTES // 2**20} MiB; give a smaller file")
+        return await self._computed(lambda: JSONResponse(self._brought(data, name)))
+
+    async def bring_demo(self, request: Request) -> Response:
+        """Take a bundled case into the store."""
+        name = request.path_params["name"]
+
+        def brought() -> Response:
+            from deep_image_blending.pictures.demo import demo_named
+
+            case = demo_named(name)
+            pictures = {
+                which: self._brought(path.read_bytes(), path.name)
+                for which, path in (("source", case.source), ("target", case.target), ("mask", case.mask))
+            }
+            place = {"ss": case.ss, "x": case.x, "y": case.y}
+            return JSONResponse({**pictures, "place": place, "title": case.title})
+
+        return await self._computed(brought)
 
     async def show(self, request: Request) -> Response:
-        path = self.store.path(request.path_params["key"])
-        data, size = await run_in_threadpool(_shown, path)
-        return Response(data, media_type="image/png", headers={"x-size": f"{size[1]}x{size[0]}"})
+        key = request.path_params["key"]
+        return await self._computed(lambda: Response(_shown(self.store, key), media_type="image/png"))
 
     async def forget(self, request: Request) -> Response:
         self.store.remove(request.path_params["key"])
         return Response(status_code=204)
 
     async def cut(self, request: Request) -> Response:
-        """A cut-out by a box; its mask is a picture of the store."""
+        """A mask of a sketch: `at_once` a grey picture, coarse; else an id, at full size, and a line about it."""
         asked = await _json(request)
-        key = await run_in_threadpool(self._cut, self.store.path(str(asked.get("source"))), asked.get("box"))
-        return JSONResponse({"id": key})
+        at_once = asked.get("at_once") is True
+        page, serial = str(asked.get("page"))[:64], asked.get("serial")
 
-    def _cut(self, path: Path, box: Any) -> str:
-        import numpy as np
-        from PIL import Image
+        def made() -> Response:
+            from deep_image_blending.studio.cutting import refined, shown_at_once, sketch_of
 
-        from deep_image_blending.pictures import load_picture
-        from deep_image_blending.pictures.cutting.cut_out import Start, cut_out
+            if not at_once and self._newest.get(page) != serial:
+                return JSONResponse({"superseded": True})
+            source = self.store.picture(str(asked.get("source")))
+            base = source.alpha if asked.get("alpha") is True else None
+            if asked.get("mask") is not None:
+                base = self.store.mask(str(asked["mask"]))
+            sketch = sketch_of(asked, source, base)
+            if at_once:
+                return Response(_grey(shown_at_once(source, sketch)), media_type="image/png")
+            mask, said = refined(source, sketch)
+            if not (mask > 0).any():
+                raise InputError("nothing of the object is left; paint some of it, or undo")
+            name = f"{Path(self.store.path(str(asked['source']))).stem}_mask.png"
+            return JSONResponse({"id": self.store.add(_grey(mask), name), "said": said})
 
-        if not (isinstance(box, list) and len(box) == 4 and all(type(one) is int for one in box)):
-            raise InputError("a box is four whole numbers: top, left, bottom, right")
-        found = cut_out(load_picture(path, max_pixels=MAX_PIXELS).pixels, Start(box=tuple(box)))
-        stream = io.BytesIO()
-        Image.fromarray(np.rint(found.alpha * 255).astype(np.uint8)).save(stream, "PNG")
-        return self.store.add(stream.getvalue(), "mask.png")
+        if isinstance(serial, int):
+            self._newest[page] = serial
+            while len(self._newest) > 256:
+                self._newest.pop(next(iter(self._newest)))
+        return await self._computed(made)
+
+    async def path(self, request: Request) -> Response:
+        """A path along the source's edges between two points, (row, column) each."""
+        asked = await _json(request)
+
+        def found() -> Response:
+            from deep_image_blending.studio.edges import path_along_edges
+
+            return JSONResponse({"points": path_along_edges(self.store, str(asked.get("source")), asked)})
+
+        return await self._computed(found)
+
+    async def poisson(self, request: Request) -> Response:
+        """Poisson's clone of the object, in its window of the target."""
+        asked = await _json(request)
+
+        def solved() -> Response:
+            from deep_image_blending.declaration import chosen
+            from deep_image_blending.pictures.placement import Placement
+            from deep_image_blending.studio.declared import PLACED
+            from deep_image_blending.studio.placing import quick_poisson
+
+            given = asked.get("place") if isinstance(asked.get("place"), dict) else {}
+            place = chosen(
+                Placement, {name: given[name] for name in PLACED if given.get(name) not in (None, False)}
+            )
+            source, target = (self.store.picture(str(asked.get(name))) for name in ("source", "target"))
+            patch = quick_poisson(source, self.store.mask(str(asked.get("mask"))), target, place)
+            where = {"x-top": str(patch.top), "x-left": str(patch.left)}
+            return Response(_png(patch.pixels), media_type="image/png", headers=where)
+
+        return await self._computed(solved)
+
+    async def list_runs(self, _: Request) -> Response:
+        from deep_image_blending.studio.runs import listed
+
+        return JSONResponse(await asyncio.to_thread(listed, self.runs))
+
+    async def open_run(self, request: Request) -> Response:
+        from deep_image_blending.studio.runs import run_folder, settings
+
+        name = request.path_params["name"]
+
+        def opened() -> Response:
+            found = settings(run_folder(self.runs, name), self.store)
+            pictures = {which: self._described(key) for which, key in found["pictures"].items()}
+            return JSONResponse({**found, "pictures": pictures})
+
+        return await self._computed(opened)
+
+    async def thumbnail(self, request: Request) -> Response:
+        from deep_image_blending.studio.runs import run_folder, thumbnail
+
+        name = request.path_params["name"]
+        return await self._computed(
+            lambda: Response(thumbnail(run_folder(self.runs, name)), media_type="image/jpeg")
+        )
+
+    async def frame(self, request: Request) -> Response:
+        """A moment of a pass that is under way: the object's box."""
+        from deep_image_blending.studio.runs import run_folder
+
+        folder = run_folder(self.runs, request.path_params["name"]) / "frames"
+        name = request.path_params["frame"]
+        if name not in {path.name for path in folder.glob("*.jpg")}:
+            raise InputError("this moment of the run is not there")
+        return FileResponse(folder / name)
 
     async def download(self, request: Request) -> Response:
+        """A file of a run; a film and a report are made where they are not there."""
+        from deep_image_blending.studio.runs import made, run_folder
+
         name, which = request.path_params["name"], request.path_params["which"]
-        known = {"picture": "second_pass.png", "first": "first_pass.png", "mask": "mask.png"}
-        runs = {path.parent.name for path in self.runs.glob("*/run.json")}
-        if name not in runs or which not in known or not (self.runs / name / known[which]).is_file():
-            raise InputError("this picture of a run is not there")
-        return FileResponse(self.runs / name / known[which], filename=f"{name}-{known[which]}")
+        path = await self._in_turn(lambda: made(run_folder(self.runs, name), which))
+        if which in ("video", "report") or "download" in request.query_params:
+            return FileResponse(path, filename=f"{name}-{path.name}")
+        return FileResponse(path)
 
-    async def blend(self, socket: WebSocket) -> None:
-        """One blend after another for a page; where it closes, its blend stops."""
-        await socket.accept()
-        with contextlib.suppress(WebSocketDisconnect):
-            while True:
-                try:
-                    given = self._given(await socket.receive_json())
-                    await self._blended(socket, given)
-                except (InputError, json.JSONDecodeError) as error:
-                    await socket.send_json({"kind": "failed", "message": str(error)})
+    async def live(self, socket: WebSocket) -> None:
+        await self.pages.attend(socket.path_params["page"], socket)
 
-    def _given(self, asked: Any) -> dict[str, Any]:
-        if not isinstance(asked, dict):
-            raise InputError("a blend is a table of options")
-        files = {f"{name}_file": self.store.path(str(asked.get(name))) for name in ("source", "target", "mask")}
-        allowed = ("x", "y", "ss", "preset", "strength", "num_steps")
-        if str(asked.get("preset", "natural")) not in ("natural", "painterly", "wacv2020", "resnet"):
-            raise InputError("there is no such preset")
-        return {**files, **{name: asked[name] for name in allowed if asked.get(name) is not None}}
+    def _brought(self, data: bytes, name: str) -> dict[str, Any]:
+        return self._described(self.store.add(data, name))
 
-    async def _blended(self, socket: WebSocket, given: dict[str, Any]) -> None:
-        assert self.engine is not None
-        name = f"{given['source_file'].stem}-{secrets.token_hex(4)}"
-        await socket.send_json({"kind": "waiting"})
-        async with self.turn:
-            if not self.engine.process.is_alive():
-                self.engine = Engine()
-            connection = self.engine.connection
-            connection.send({**given, "output_dir": self.runs / name})
-            closed = asyncio.ensure_future(socket.receive())
-            stopped = False
-            while True:
-                if closed.done() and not stopped:
-                    connection.send(None)
-                    stopped = True
-                try:
-                    if not await run_in_threadpool(connection.poll, 0.1):
-                        continue
-                    message = connection.recv()
-                except (EOFError, OSError):
-                    message = {"kind": "failed", "message": "the engine ended; blend once more"}
-                if message["kind"] == "done":
-                    message = {**message, "run": name, "command": command(given)}
-                if not stopped:
-                    await socket.send_json(message)
-                if message["kind"] in ("done", "failed", "stopped"):
-                    break
-            closed.cancel()
-            if stopped:
-                raise WebSocketDisconnect
+    def _described(self, key: str) -> dict[str, Any]:
+        """A picture's id, name, size, and whether it has transparency. Raises InputError for a damaged one."""
+        try:
+            picture = self.store.picture(key)
+        except InputError:
+            with contextlib.suppress(InputError):
+                self.store.remove(key)
+            raise
+        rows, columns = picture.pixels.shape[:2]
+        alpha = picture.alpha is not None and float(picture.alpha.min()) < 1
+        return {"id": key, "name": picture.path.name, "rows": rows, "columns": columns, "alpha": alpha}
+
+    async def _computed(self, action: Callable[[], Response]) -> Response:
+        return await self._in_turn(action)
+
+    async def _in_turn(self, action: Callable[[], T]) -> T:
+        async with self._room:
+            return await asyncio.to_thread(action)
 
 
-def command(given: dict[str, Any]) -> str:
-    """The `blend run` that makes the same picture."""
-    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    return shlex.join(["blend", "run", *words])
+def _offer() -> dict[str, Any]:
+    from deep_image_blending.pictures.demo import demos
+    from deep_image_blending.studio.declared import described
+
+    return {**described(), "demos": [{"name": one.name, "title": one.title} for one in demos()]}
 
 
-def _shown(path: Path) -> tuple[bytes, tuple[int, ...]]:
+def _shown(store: PictureStore, key: str) -> bytes:
+    """A picture as PNG, in 8 bits, its alpha with it, at up to `SHOWN` pixels."""
+    import numpy as np
     from PIL import Image
 
-    from deep_image_blending.pictures import as_bytes, load_picture
+    from deep_image_blending.pictures import as_bytes
 
-    pixels = load_picture(path, max_pixels=MAX_PIXELS).pixels
-    image = Image.fromarray(as_bytes(pixels))
-    image.thumbnail((SHOWN, SHOWN))
+    picture = store.picture(key)
+    pixels = as_bytes(picture.pixels)
+    if picture.alpha is not None and picture.alpha.min() < 1:
+        alpha = np.rint(picture.alpha * 255).astype(np.uint8)
+        pixels = np.concatenate([pixels, alpha[..., None]], -1)
+    image = Image.fromarray(pixels)
+    if image.width * image.height > SHOWN:
+        factor = (SHOWN / (image.width * image.height)) ** 0.5
+        image.thumbnail((int(image.width * factor), int(image.height * factor)))
     stream = io.BytesIO()
     image.save(stream, "PNG", compress_level=1)
-    return stream.getvalue(), pixels.shape
+    return stream.getvalue()
+
+
+def _grey(mask: Any) -> bytes:
+    import numpy as np
+
+    return _png(np.rint(mask * 255).astype(np.uint8))
+
+
+def _png(pixels: Any) -> bytes:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+async def _body(request: Request, most: int, message: str) -> bytes:
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > most:
+            raise InputError(message)
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 async def _json(request: Request) -> dict[str, Any]:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > 2**20:
-            raise InputError("the request is over 1 MiB")
+    body = await _body(request, MAX_REQUEST, f"the request is over {MAX_REQUEST // 2**20} MiB")
     try:
         asked = json.loads(body)
     except ValueError:
