@@ -18,9 +18,11 @@ from deep_image_blending.pictures.mask import with_edge
 
 MOST_MARKS, MOST_POINTS = 1000, 100_000
 REFINED = 450
-"""The longer side, in pixels, at which the refined cut-out looks for the object; its contour is found at full size."""
+"""The longer side, in pixels, at which the object is looked for once more; its contour is found at full size."""
 QUICK = 1000
 """The longer side of the mask that is shown at once."""
+
+Thing = Literal["object", "background"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Mark:
     """A stroke of the brush, or an outline that is filled. points: (n, 2) rows and columns in pixels."""
 
     tool: Literal["brush", "lasso"]
-    thing: Literal["object", "background"]
+    thing: Thing
     points: Float
     radius: float = 1.0
 
@@ -64,7 +66,9 @@ class Sketch:
                 min(math.ceil(bottom), shape[0]),
                 min(math.ceil(right), shape[1]),
             )
-        base = None if self.base is None else cv2.resize(self.base, shape[::-1], interpolation=cv2.INTER_AREA)
+        base = self.base
+        if base is not None:
+            base = np.asarray(cv2.resize(base, shape[::-1], interpolation=cv2.INTER_AREA), np.float32)
         marks = tuple(Mark(one.tool, one.thing, one.points * factor, one.radius * factor) for one in self.marks)
         return Sketch(box, marks, base, self.tighten, round(self.grow * factor), self.feather * factor)
 
@@ -88,13 +92,9 @@ def sketch_of(asked: Mapping[str, Any], source: Picture, base: Float | None) -> 
     # A stroke for the object outside the box says that the box was too small.
     strokes = [mark for mark in marks if mark.tool == "brush" and mark.thing == "object"]
     for mark in strokes:
-        low, high = mark.points.min(0) - mark.radius - 1, mark.points.max(0) + mark.radius + 2
-        box = [
-            min(box[0], int(low[0])),
-            min(box[1], int(low[1])),
-            max(box[2], int(high[0])),
-            max(box[3], int(high[1])),
-        ]
+        low = (mark.points.min(0) - mark.radius - 1).astype(int).tolist()
+        high = (mark.points.max(0) + mark.radius + 2).astype(int).tolist()
+        box = [*map(min, box[:2], low), *map(max, box[2:], high)]
     top, left, bottom, right = max(0, box[0]), max(0, box[1]), min(shape[0], box[2]), min(shape[1], box[3])
     if (top, left, bottom, right) == (0, 0, *shape):
         # All of it: nothing is surely background. The border's own pixels are taken for that.
@@ -190,7 +190,7 @@ def _marks(given: Any) -> tuple[Mark, ...]:
             raise wrong
         if not np.isfinite(points).all() or np.abs(points).max() > 1e6:
             raise wrong
-        thing = "object" if one.get("thing") == "object" else "background"
+        thing: Thing = "object" if one.get("thing") == "object" else "background"
         marks.append(Mark(one["tool"], thing, points, _number(one, "radius", 0.5, 2000, 1.0)))
     return tuple(marks)
 

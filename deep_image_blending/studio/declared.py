@@ -64,16 +64,17 @@ def given_of(asked: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, A
     chosen = asked.get("preset", "natural")
     if chosen not in names():
         raise InputError("there is no such preset")
-    place, options = _table(asked, "place"), _table(asked, "options")
-    given: dict[str, Any] = {**files, "preset": chosen}
-    known = catalogue()
-    for name in PLACED:
-        if place.get(name) not in (None, False):
-            given[name] = known[name].coerced(place[name])
-    given.update(options_of_page(options))
+    own = options_of_page(_table(asked, "options"))
+    given: dict[str, Any] = {**files, "preset": chosen, **placed(asked), **own}
     # The mask is as it was drawn.
     given["matte"] = "off"
     return given
+
+
+def placed(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the object's place, each checked. Raises InputError."""
+    place, known = _table(asked, "place"), catalogue()
+    return {name: known[name].coerced(place[name]) for name in PLACED if place.get(name) not in (None, False)}
 
 
 def options_of_page(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Mode = Literal["new", "resume", "again"]
 Say = Callable[[Mapping[str, Any]], None]
 STOP, PAUSE = "stop", "pause"
-"""What may be sent while a blend is carried out: end it, or end it where it can go on (between two evaluations)."""
+"""What may be sent while a blend is carried out: end it, or end it where it can go on."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Order:
 
 
 class Engine:
-    """The process, started at once; torch loads in it. tell: receives its messages, in a thread of the caller's."""
+    """The process, started at once; torch loads in it."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.studio.declared import as_text, command_of, given_of, options_of_page
-from deep_image_blending.studio.engine import Mode, Order
+from deep_image_blending.studio.engine import Order
 from deep_image_blending.studio.pictures import PictureStore
 from deep_image_blending.studio.runs import newest_frame, run_folder
 from deep_image_blending.studio.turns import Blend, Told, Turns, free_folder
@@ -127,11 +127,8 @@ class Pages:
         files = {f"{name}_file": self.store.path(str(asked.get(name))) for name in ("source", "mask", "target")}
         given = given_of(asked, files)
         name = f"{files['source_file'].stem}-{files['target_file'].stem}"
-        taken = {
-            page.blend.name for page in self.pages.values() if page.blend is not None and not page.blend.ended
-        }
-        mode: Mode = "new"
-        return Order(mode, free_folder(self.runs, name, taken), given, command_of(given))
+        taken = {page.blend.name for page in self.pages.values() if page.blend is not None}
+        return Order("new", free_folder(self.runs, name, taken), given, command_of(given))
 
     def _begin(self, page: Page, order: Order) -> None:
         def tell(told: Told) -> None:

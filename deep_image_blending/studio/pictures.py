@@ -123,4 +123,5 @@ def _is_folder(key: str, folder: Path) -> bool:
 
 
 def _pixels(picture: Picture) -> int:
-    return picture.pixels.shape[0] * picture.pixels.shape[1]
+    rows, columns = picture.pixels.shape[:2]
+    return int(rows * columns)

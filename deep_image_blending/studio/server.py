@@ -155,13 +155,10 @@ class Studio:
         def solved() -> Response:
             from deep_image_blending.declaration import chosen
             from deep_image_blending.pictures.placement import Placement
-            from deep_image_blending.studio.declared import PLACED
+            from deep_image_blending.studio.declared import placed
             from deep_image_blending.studio.placing import quick_poisson
 
-            given = asked.get("place") if isinstance(asked.get("place"), dict) else {}
-            place = chosen(
-                Placement, {name: given[name] for name in PLACED if given.get(name) not in (None, False)}
-            )
+            place = chosen(Placement, placed(asked))
             source, target = (self.store.picture(str(asked.get(name))) for name in ("source", "target"))
             patch = quick_poisson(source, self.store.mask(str(asked.get("mask"))), target, place)
             where = {"x-top": str(patch.top), "x-left": str(patch.left)}

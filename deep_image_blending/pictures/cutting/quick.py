@@ -1,4 +1,4 @@
-"""A cut-out within the time of a stroke: GrabCut at a thumbnail's size, its edge carried up along the picture's."""
+"""A cut-out within the time of a stroke: GrabCut at a thumbnail's size, its edge carried up along the picture."""
 
 from __future__ import annotations
 
