@@ -82,7 +82,7 @@ def _carried_out(connection: Connection, order: Order) -> None:
         job = _job(order)
         with arithmetic(job.machine.threads, job.options.precision):
             ready = prepare(job, hooks)
-            connection.send({"kind": "plan", "text": _planned(ready)})
+            connection.send({"kind": "plan", "text": _planned(ready), "region": list(ready.scene.region())})
             carry_out(ready, hooks)
         connection.send({"kind": "done"})
     except Interrupted:
