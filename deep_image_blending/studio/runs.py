@@ -149,7 +149,8 @@ def _changed(options: Options) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for name in offered():
-        now = values(options, name)
-        if now != values(usual, name):
+        now, before = values(options, name), values(usual, name)
+        # What the scene decides, it decides again.
+        if now != before and "auto" not in before:
             found[name] = now[0] if len(set(now)) == 1 else ",".join(f"{one:g}" for one in now)
     return found

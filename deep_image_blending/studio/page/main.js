@@ -10,6 +10,8 @@ import { View } from "./view.js";
 
 const at = (id) => document.getElementById(id);
 const all = (query) => document.querySelectorAll(query);
+const canvas = at("canvas");
+let over = false;
 const { cutting } = cut, { placing } = place;
 const HINTS = {
   pictures: "Bring the picture with the object, and the one that it goes into.",
@@ -53,6 +55,8 @@ function go(step) {
   save();
   shown();
 }
+
+for (const button of all("nav button")) button.addEventListener("click", () => go(button.dataset.step));
 
 function shown() {
   for (const button of all("nav button")) {
@@ -216,7 +220,7 @@ at("to-place").addEventListener("click", () => go("place"));
 // Placing and blending --------------------------------------------------------------------------------------------
 let soon = null;
 place.attach({
-  focused: () => state.step === "place",
+  held: () => (over || document.activeElement === canvas) && !placing.compare,
   stirred: () => { clearTimeout(soon); blend.moved(); },
   moved: () => { panel(); view.draw(); },
   layered: () => { compared(); view.draw(); },
@@ -305,7 +309,6 @@ at("zoom-object").addEventListener("click", () => { const box = place.objectBox(
 
 const fingers = new Map();
 let panning = null, space = false;
-const canvas = at("canvas");
 canvas.addEventListener("pointerdown", (event) => {
   canvas.setPointerCapture(event.pointerId);
   fingers.set(event.pointerId, event);
@@ -338,7 +341,10 @@ for (const kind of ["pointerup", "pointercancel"]) {
     view.draw();
   });
 }
-canvas.addEventListener("pointerleave", () => { if (!cut.pressed()) { cutting.cursor = null; view.draw(); } });
+canvas.addEventListener("pointerenter", () => { over = true; view.draw(); });
+canvas.addEventListener("blur", () => view.draw());
+canvas.addEventListener("focus", () => view.draw());
+canvas.addEventListener("pointerleave", () => { over = false; if (!cut.pressed()) cutting.cursor = null; view.draw(); });
 canvas.addEventListener("dblclick", () => { if (state.step === "cut") cut.closed(); });
 canvas.addEventListener("wheel", (event) => {
   event.preventDefault();

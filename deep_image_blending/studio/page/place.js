@@ -110,7 +110,7 @@ export function draw(c, view) {
     if (placing.boundary && cutting.shown && state.place) pasted(c, cutting.shown.line);
     c.restore();
   });
-  if (cutting.shown && state.place && (hooks.focused() || placing.dragging)) handles(c, view);
+  if (cutting.shown && state.place && (hooks.held() || placing.dragging)) handles(c, view);
 }
 
 function handles(c, view) {
