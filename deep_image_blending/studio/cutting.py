@@ -13,6 +13,7 @@ import numpy as np
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures import Float, Picture, as_bytes
 from deep_image_blending.pictures.cutting.cut_out import Start, cut_out
+from deep_image_blending.pictures.cutting.doubts import Corners
 from deep_image_blending.pictures.cutting.quick import quick_alpha
 from deep_image_blending.pictures.mask import with_edge
 
@@ -114,18 +115,16 @@ def shown_at_once(source: Picture, sketch: Sketch) -> Float:
     return _edged(_painted(pixels, sketch, quick_alpha), sketch)
 
 
-def refined(source: Picture, sketch: Sketch) -> tuple[Float, str]:
-    """The mask at full size, (H, W) in 0..1 and soft where the object's edge is, and a line about it."""
-    said = ""
+def refined(source: Picture, sketch: Sketch) -> tuple[Float, list[Corners]]:
+    """The mask at full size, (H, W) in 0..1, soft at the object's edge, and boxes of what is unsure."""
+    unsure: list[Corners] = []
 
     def alpha_of(pixels: Any, start: Start) -> Float:
-        nonlocal said
         found = cut_out(pixels, start, longest=REFINED)
-        said = found.said
+        unsure.extend(found.unsure)
         return found.alpha
 
-    mask = _edged(_painted(source.pixels, sketch, alpha_of), sketch)
-    return mask, said or f"the object is {float((mask > 0.5).mean()):.1%} of the picture"
+    return _edged(_painted(source.pixels, sketch, alpha_of), sketch), unsure
 
 
 def _painted(pixels: Any, sketch: Sketch, alpha_of: Any) -> Float:

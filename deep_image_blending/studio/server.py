@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import io
 import json
 from collections.abc import AsyncIterator, Callable
@@ -65,9 +66,11 @@ class Studio:
     @contextlib.asynccontextmanager
     async def open(self, _: Starlette) -> AsyncIterator[None]:
         serving = asyncio.create_task(self.pages.turns.serve())
+        warming = asyncio.create_task(_warm())
         try:
             yield
         finally:
+            warming.cancel()
             serving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
@@ -108,7 +111,7 @@ class Studio:
         return Response(status_code=204)
 
     async def cut(self, request: Request) -> Response:
-        """A mask of a sketch: `at_once` a grey picture, coarse; else an id, at full size, and a line about it."""
+        """A mask of a sketch: `at_once` a grey picture, coarse; else its id, at full size, and what is unsure."""
         asked = await _json(request)
         at_once = asked.get("at_once") is True
         page, serial = str(asked.get("page"))[:64], asked.get("serial")
@@ -125,11 +128,13 @@ class Studio:
             sketch = sketch_of(asked, source, base)
             if at_once:
                 return Response(_grey(shown_at_once(source, sketch)), media_type="image/png")
-            mask, said = refined(source, sketch)
+            mask, unsure = refined(source, sketch)
             if not (mask > 0).any():
                 raise InputError("nothing of the object is left; paint some of it, or undo")
             name = f"{Path(self.store.path(str(asked['source']))).stem}_mask.png"
-            return JSONResponse({"id": self.store.add(_grey(mask), name), "said": said})
+            return JSONResponse(
+                {"id": self.store.add(_grey(mask), name), "share": float(mask.mean()), "unsure": unsure}
+            )
 
         if isinstance(serial, int):
             self._newest[page] = serial
@@ -235,6 +240,13 @@ class Studio:
     async def _in_turn(self, action: Callable[[], T]) -> T:
         async with self._room:
             return await asyncio.to_thread(action)
+
+
+async def _warm() -> None:
+    """What the first stroke and the first placing need, loaded once the page is there."""
+    await asyncio.sleep(0.5)
+    for name in ("declared", "cutting", "placing", "edges"):
+        await asyncio.to_thread(importlib.import_module, f"deep_image_blending.studio.{name}")
 
 
 def _offer() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from deep_image_blending.options.groups import OUTPUT
 @command("studio", panel="Blend")
 @dataclass
 class OpenStudio(Command):
-    """A page in the browser: bring two pictures, cut out, place, blend, keep.
+    """A page in the browser: bring two pictures, cut the object out, place it, see it blended.
 
     Example:  blend studio --runs results
     """
@@ -44,7 +44,7 @@ class OpenStudio(Command):
             from deep_image_blending.studio.safety import LOOPBACK, Guard
             from deep_image_blending.studio.server import Studio
         except ImportError:
-            raise InputError("the studio needs a server: pip install starlette uvicorn websockets") from None
+            raise InputError("the studio needs its extra: pip install 'deep-image-blending[studio]'") from None
         token = None if self.host in LOOPBACK else secrets.token_urlsafe(24)
         address = f"http://{self.host}:{self.port}/" + ("" if token is None else f"?token={token}")
         typer.echo(f"the studio is at {address} (Ctrl-C ends it)")

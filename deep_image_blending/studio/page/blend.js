@@ -6,7 +6,7 @@ import { state } from "./state.js";
 
 const at = (id) => document.getElementById(id);
 export const blending = { run: null, done: null, busy: false };
-let live = null, losses = {}, region = null, hooks = null, fetching = false;
+let live = null, losses = {}, budgets = {}, began = 0, region = null, hooks = null, fetching = false;
 
 export function attach(given) { hooks = given; live = new Live(state.page, heard); }
 
@@ -33,7 +33,7 @@ async function heard(told) {
   if (told.kind === "elsewhere") { hooks.say("This page is open in another tab, which has it now.", true); return; }
   if (told.kind === "away") { hooks.say("The studio does not answer; is `blend studio` still running?", true); return; }
   if (told.kind === "began") {
-    blending.run = told.run; losses = {}; region = null; busy(true); kept(null);
+    blending.run = told.run; losses = {}; budgets = {}; began = performance.now(); region = null; busy(true); kept(null);
     at("bar").value = 0; at("progress-said").textContent = "Beginning …"; curves();
     return;
   }
@@ -48,13 +48,18 @@ async function heard(told) {
     fetching = true;
     try { await place.moment(told.run, told.frame, region); } catch { /* the run has gone on, or has gone */ } finally { fetching = false; }
   }
-  if (told.kind === "done") { busy(false); await opened(told.run); hooks.say("Blended."); }
+  if (told.kind === "done") {
+    busy(false);
+    at("progress-said").textContent = `Done in ${Math.round((performance.now() - began) / 1000)} s.`;
+    await opened(told.run);
+    hooks.say("Blended.");
+  }
   if (told.kind === "stopped") { busy(false); at("progress-said").textContent = "Stopped."; hooks.say("Stopped."); }
   if (told.kind === "failed") { busy(false); at("progress-said").textContent = ""; hooks.say(told.message, true); }
 }
 
 function evaluated(told) {
-  (losses[told.pass] ??= []).push(told.total);
+  (losses[told.pass] ??= []).push(told.total); budgets[told.pass] = told.budget;
   const left = Math.ceil(told.left);
   at("bar").max = told.budget; at("bar").value = told.index;
   at("progress-said").textContent = `${told.pass === "first_pass" ? "First" : "Second"} pass, ${told.index} of ${told.budget}; about ${left} s left in it`;
@@ -62,7 +67,7 @@ function evaluated(told) {
 }
 
 // Losses of both passes, each over its first, on a logarithmic scale.
-function curves() {
+export function curves() {
   const canvas = at("curves"), c = canvas.getContext("2d"), ink = getComputedStyle(document.body);
   c.clearRect(0, 0, canvas.width, canvas.height);
   const passes = [["first_pass", ink.getPropertyValue("--quiet")], ["second_pass", ink.getPropertyValue("--accent")]];
@@ -75,7 +80,7 @@ function curves() {
     c.fillStyle = c.strokeStyle = colour;
     c.fillText(name === "first_pass" ? "first pass" : "second pass", from, 20);
     c.beginPath();
-    values.forEach((value, step) => c.lineTo(from + (across * step) / Math.max(1, at("bar").max - 1, values.length - 1), 32 + (canvas.height - 42) * (1 - (value - low) / (high - low))));
+    values.forEach((value, step) => c.lineTo(from + (across * step) / Math.max(1, (budgets[name] ?? 1) - 1, values.length - 1), 32 + (canvas.height - 42) * (1 - (value - low) / (high - low))));
     c.stroke();
   });
 }

@@ -3,7 +3,7 @@ import { asked, bitmap, posted } from "./api.js";
 import { amend, EMPTY_CUT, remember, state } from "./state.js";
 
 const TINT = [178, 24, 64, 118];
-export const cutting = { tool: "box", radius: 12, subtract: false, source: null, shown: null, cursor: null, busy: false };
+export const cutting = { tool: "box", radius: 12, subtract: false, source: null, shown: null, cursor: null, busy: false, unsure: [] };
 let serial = 0, press = null, wire = null, hooks = null;
 
 export function attach(given) { hooks = given; }
@@ -33,7 +33,7 @@ export async function renewed() {
     return;
   }
   const sketch = { ...state.cut, source: state.source.id, page: state.page, serial: mine };
-  cutting.busy = true;
+  cutting.busy = true; cutting.unsure = [];
   try {
     const quick = await posted("/masks", { ...sketch, at_once: true });
     const coarse = await createImageBitmap(await quick.blob());
@@ -47,7 +47,8 @@ export async function renewed() {
     await shown(fine);
     state.mask = told.id;
     amend();
-    hooks.masked(told.said);
+    cutting.unsure = told.unsure;
+    hooks.masked(`The object is ${(100 * told.share).toFixed(1)} % of the picture.${told.unsure.length ? " It is unsure in the dashed boxes: paint there what is missing or too much." : ""}`);
   } catch (error) {
     if (mine === serial) hooks.wrong(error);
   } finally {
@@ -105,6 +106,11 @@ export function draw(c, view) {
       c.strokeStyle = "#ffffff"; c.lineWidth = 3 / view.scale; c.strokeRect(box[1], box[0], box[3] - box[1], box[2] - box[0]);
       c.strokeStyle = "#1b5c9e"; c.lineWidth = 1.5 / view.scale; c.strokeRect(box[1], box[0], box[3] - box[1], box[2] - box[0]);
     }
+    c.setLineDash([6 / view.scale, 4 / view.scale]);
+    for (const [top, left, bottom, right] of cutting.unsure) {
+      c.strokeStyle = "#ffd34d"; c.lineWidth = 2 / view.scale; c.strokeRect(left, top, right - left, bottom - top);
+    }
+    c.setLineDash([]);
     if (cutting.cursor) cursor(c, view);
   });
 }

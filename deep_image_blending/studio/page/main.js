@@ -51,6 +51,7 @@ function go(step) {
   if (step === "place" && !state.target) { say("Bring the picture to put it into first.", true); return; }
   if (step === "place" && !cutting.shown) { say("Cut the object out first.", true); return; }
   state.step = step;
+  say({ pictures: "", cut: "Drag a box around the object.", place: "Drag the object to its place." }[step]);
   if (step === "place" && !state.place) { place.centred(); remember(); place.settled(); }
   save();
   shown();
@@ -231,6 +232,7 @@ place.attach({
   }),
 });
 blend.attach({ say });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => blend.curves());
 
 const WORDS = { target: "the target alone", paste: "the paste", poisson: "Poisson", first: "the first pass" };
 function compared() {
