@@ -119,7 +119,7 @@ class Pages:
             self._stop(page, discard=False)
             self._begin(page, Order("again", folder, given, command))
         elif kind == "stop":
-            self._stop(page, discard=False)
+            self._stop(page, discard=asked.get("discard") is True)
         else:
             raise InputError("the studio does not know this message")
 

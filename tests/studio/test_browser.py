@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deep_image_blending.cli.app import run_command
+
 pytest.importorskip("starlette", reason="needs the extra studio")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
-
-from deep_image_blending.cli.app import run_command
 
 CHROMIUM = os.environ.get("DIB_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [

@@ -21,7 +21,10 @@ export function again() { if (blending.done) live.send({ kind: "again", run: ble
 export function stop() { if (blending.busy) live.send({ kind: "stop" }); }
 
 // The object moves: what is made of its old place is of no use.
-export function moved() { if (blending.busy) stop(); blending.run = null; kept(null); }
+export function moved() {
+  if (blending.busy) live.send({ kind: "stop", discard: true });
+  blending.run = null; kept(null); busy(false);
+}
 
 function busy(is) {
   blending.busy = is;
