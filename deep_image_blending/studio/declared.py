@@ -56,6 +56,7 @@ def described() -> dict[str, Any]:
             for name, one in offered().items()
         ],
         "presets": {name: _values(preset(name)) for name in names()},
+        "starts": {name: preset(name).init for name in names()},
     }
 
 

@@ -64,6 +64,9 @@ function set(name, value) {
   changed();
 }
 
+// Whether the preset begins with Poisson's clone, which then is what is seen until the pass has begun.
+export const fromPoisson = () => declared.starts?.[state.preset] === "poisson";
+
 // What the second pass alone may be given.
 export function ofSecondPass() {
   const first = new Set(declared.options.filter((one) => one.scope === "first").map((one) => one.name));

@@ -1,6 +1,7 @@
 // Placing: the object on the target, its handles, and the pictures that are compared.
 import { bitmap, posted } from "./api.js";
 import { cutting } from "./cut.js";
+import { fromPoisson } from "./options.js";
 import { remember, state } from "./state.js";
 
 const ONE = 65536;
@@ -90,7 +91,8 @@ function layer(c, which) {
 
 export function newest() {
   if (placing.dragging) return "paste";
-  return ["second", "live", "first", "poisson"].find((which) => placing.layers[which]) ?? "paste";
+  const shown = fromPoisson() ? ["second", "live", "first", "poisson"] : ["second", "live", "first"];
+  return shown.find((which) => placing.layers[which]) ?? "paste";
 }
 
 export function draw(c, view) {
