@@ -16,7 +16,6 @@ from deep_image_blending.batch.row import Insertion, Row
 from deep_image_blending.batch.store import local_copy
 from deep_image_blending.measures import evaluate_scene
 from deep_image_blending.objectives.objective import Prepared
-from deep_image_blending.options.resolve import placed
 from deep_image_blending.options.stored import options_to_dict
 from deep_image_blending.passes import poisson_start
 from deep_image_blending.pictures import Picture, Pixels, in_srgb, load_picture
@@ -135,7 +134,7 @@ def _job(one: Insertion, target: Picture | None, limits: Limits) -> Job:
         # The canvas has its final size already.
         given.pop("ts", None)
         inputs = _onto(target, files, limit)
-    inputs = altered(inputs, one.alteration, placed(given).fit_mask)
+    inputs = altered(inputs, one.alteration)
     return new_job({name: value for name, value in given.items() if name not in files}, inputs=inputs)
 
 

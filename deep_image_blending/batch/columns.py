@@ -39,10 +39,6 @@ class Whole:
 class Alteration:
     """What is done to an object before it is placed. Raises InputError for a value out of its range."""
 
-    rotate: float = option(
-        0.0, "Degrees by which the object turns, against the clock.", _GROUP, low=-360, high=360
-    )
-    flip: bool = option(False, "Mirror it, left to right.", _GROUP, kind="True or False")
     brightness: float = option(1.0, "Factor of its levels.", _GROUP, above=0, high=10)
 
     def __post_init__(self) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 from deep_image_blending.batch.columns import Method
 from deep_image_blending.batch.draws import Draws
 from deep_image_blending.batch.objects import Background, Cut
-from deep_image_blending.batch.turning import turned_point, turned_size
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures import rescaled_size
+from deep_image_blending.pictures.turning import turned_point, turned_size
 
 THOUSAND = 1000
 _TRIES = 60

@@ -39,6 +39,10 @@ class Placement:
         high=1e6,
         common=True,
     )
+    rotate: float = option(
+        0.0, "Degrees by which the object turns, against the clock.", _PLACEMENT, low=-360, high=360
+    )
+    flip: bool = option(False, "Mirror the object, left to right, before it turns.", _PLACEMENT)
     square: bool = False
     grow: int = option(
         0, "Pixels by which the mask grows; negative: shrinks.", _PLACEMENT, low=-10_000, high=10_000

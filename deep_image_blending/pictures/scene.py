@@ -17,6 +17,7 @@ from deep_image_blending.pictures.mask import with_edge
 from deep_image_blending.pictures.picture import Picture, compose_like
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.rescaling import rescaled_size, resized_mask, resized_picture, resized_plane
+from deep_image_blending.pictures.turning import turned_mask, turned_picture
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ def mask_of(source: Picture, mask: Float | None, fit: bool = False) -> Float:
 
 
 def compose_scene(source: Picture, mask: Float | None, target: Picture, placement: Placement) -> Scene:
-    """Rescale and place. mask (h, w) in 0..1 of the source's size; None takes the source's alpha channel.
+    """Mirror, turn, rescale, place. mask (h, w) in 0..1 of the source's size; None takes its alpha channel.
 
     A target's transparency is ignored, with a warning and among its notes. Raises InputError where the mask is
     missing, empty, of another size, or off the canvas, and for an --ss or --ts over the picture's limit.
@@ -260,7 +261,9 @@ def compose_scene(source: Picture, mask: Float | None, target: Picture, placemen
     if placement.ts is not None:
         goal = rescaled_size(target.pixels.shape, placement.ts, placement.square)
         target = resized_picture(target, goal, "--ts")
-    pixels, mask = as_float(source.pixels), mask.astype(np.float32)
+    source = turned_picture(source, placement.flip, placement.rotate)
+    mask = turned_mask(mask.astype(np.float32), placement.flip, placement.rotate)
+    pixels = as_float(source.pixels)
     if placement.ss is not None:
         goal = rescaled_size(source.pixels.shape, placement.ss, placement.square)
         pixels = as_float(resized_picture(source, goal, "--ss").pixels)

@@ -13,7 +13,7 @@ from deep_image_blending.options.presets import preset
 
 COMMANDS = [
     *("run", "first-pass", "second-pass", "preview", "compare", "ablation", "evaluate", "report", "make-video"),
-    *("doctor", "presets", "cut-out", "scatter", "batch"),
+    *("doctor", "presets", "cut-out", "scatter", "batch", "studio"),
 ]
 PANELS = {"Pictures", "Placement", "Method", "Losses", "Machine", "Run and output", "Sheet", "Video"}
 

@@ -11,6 +11,7 @@ from PIL import Image
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures import Picture, compose_scene, load_picture, looks_inverted
 from deep_image_blending.pictures.placement import Placement
+from deep_image_blending.pictures.turning import turned_size
 from tests.conftest import disc_mask, smooth_picture
 
 
@@ -148,3 +149,15 @@ def test_agreement_of_an_object_without_surroundings_is_none() -> None:
     source = np.random.default_rng(2).integers(0, 256, (20, 20, 3)).astype(np.uint8)
     scene = compose_scene(load_picture(source), np.ones((20, 20), np.float32), load_picture(source), Placement())
     assert scene.agreement() == 0
+
+
+def test_an_object_is_mirrored_then_turned_before_it_is_placed() -> None:
+    """A quarter turn against the clock is NumPy's rot90, pixel by pixel, of the mirrored picture."""
+    source, target = _picture(0, 12, 20), _picture(1, 40, 40)
+    mask = np.random.default_rng(0).random((12, 20)).astype(np.float32)
+    scene = compose_scene(source, mask, target, Placement(rotate=90, flip=True))
+    assert np.array_equal(scene.source, np.rot90(source.pixels[:, ::-1]).astype(np.float32))
+    assert np.allclose(scene.mask, np.rot90(mask[:, ::-1]), atol=1e-6)
+    tilted = compose_scene(source, mask, target, Placement(rotate=30))
+    assert tilted.source.shape[:2] == turned_size((12, 20), 30)
+    assert abs(float(tilted.mask.sum()) - float(mask.sum())) < 0.06 * float(mask.sum())

@@ -16,6 +16,7 @@ from deep_image_blending.pictures.cutting.closed_form import closed_form_alpha
 from deep_image_blending.pictures.cutting.doubts import MOST, Corners, contour_confidence, doubtful_areas
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
+    LONGEST,
     OBJECT,
     PERHAPS_BACKGROUND,
     PERHAPS_OBJECT,
@@ -99,10 +100,11 @@ class CutOut:
         return np.rint(np.concatenate(sides, 1)).astype(np.uint8)
 
 
-def cut_out(picture: Pixels, start: Start, *, soft: bool = True) -> CutOut:
+def cut_out(picture: Pixels, start: Start, *, soft: bool = True, longest: int = LONGEST) -> CutOut:
     """Cut the object out: a hard contour, and with `soft` alpha in a band around it.
 
-    picture (H, W, 3) uint8 or uint16 in sRGB. Raises InputError, one line that says what to do, for a start that
+    picture (H, W, 3) uint8 or uint16 in sRGB. longest: the longer side, in pixels, at which the object is looked
+    for. Raises InputError, one line that says what to do, for a start that
     says nothing, that does not fit the picture, or that contradicts itself, and where OpenCV is missing.
     """
     _check(picture.shape[:2], start)
@@ -111,7 +113,7 @@ def cut_out(picture: Pixels, start: Start, *, soft: bool = True) -> CutOut:
     hints = hints_of(picture.shape[:2], start)
     box = surroundings(hints != BACKGROUND)
     crop = as_bytes(picture[box])
-    factor = reduction(crop)
+    factor = reduction(crop, longest)
     small, given = reduced_picture(crop, factor), reduced_hints(hints[box], factor)
     found = colour_segmentation(small, given)
     if start.loose is not None:

@@ -158,7 +158,7 @@ def enlarged(small: Bool, picture: Pixels, factor: float) -> Bool:
     return inside
 
 
-def colour_segmentation(picture: Pixels, hints: Hints) -> Segmentation:
+def colour_segmentation(picture: Pixels, hints: Hints, *, rounds: int = _ROUNDS) -> Segmentation:
     """GrabCut at the picture's own size. picture (H, W, 3) uint8, hints (H, W) with some object in it.
 
     Where the hints know no background, or nothing else, there is nothing to divide: the hints are the result.
@@ -172,11 +172,11 @@ def colour_segmentation(picture: Pixels, hints: Hints) -> Segmentation:
     behind, before = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(_SEED)
     if max(hints.shape) <= _LARGE:
-        cv2.grabCut(np.ascontiguousarray(picture), labels, None, behind, before, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(np.ascontiguousarray(picture), labels, None, behind, before, rounds, cv2.GC_INIT_WITH_MASK)
     else:
         # A large picture's colours are learned at half its size, in a fifth of the time; one round then suffices.
         half, hinted = reduced_picture(picture, 2.0), reduced_hints(hints, 2.0)
-        cv2.grabCut(half, hinted, None, behind, before, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(half, hinted, None, behind, before, rounds, cv2.GC_INIT_WITH_MASK)
         found = enlarged_field(np.isin(hinted, (OBJECT, PERHAPS_OBJECT)), hints.shape) > 0.5
         asked = np.isin(labels, (PERHAPS_BACKGROUND, PERHAPS_OBJECT))
         labels[asked] = np.where(found, PERHAPS_OBJECT, PERHAPS_BACKGROUND)[asked]

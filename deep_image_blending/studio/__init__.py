@@ -1,0 +1,1 @@
+"""The studio: a page in the browser, its server, and the one engine that blends for it."""
