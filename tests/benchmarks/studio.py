@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.studio
 
-A picture of 1 megapixel is put into one of 12, over HTTP as the page does it. Needs the extra `studio` and httpx, and
+A picture of 1 megapixel is put into one of 12, over HTTP as the page does it. Needs the extra `studio`, httpx, and
 Playwright and Chromium on the path for the first paint.
 """
 
