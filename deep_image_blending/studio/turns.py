@@ -60,6 +60,11 @@ class Turns:
         self._told: asyncio.Queue[Told | None] = asyncio.Queue()
         self._began = 0.0
 
+    @property
+    def process(self) -> int | None:
+        """The engine's process, by its number; None while there is none."""
+        return None if self._engine is None else self._engine.process.pid
+
     async def serve(self) -> None:
         """Carry out blends as they come, until cancelled."""
         self._engine = self._started()

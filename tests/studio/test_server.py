@@ -234,3 +234,107 @@ def test_two_pages_take_turns_and_both_get_what_one_alone_gets(page: TestClient,
         assert [until(socket, "done", "failed")["kind"] for socket in (one, two)] == ["done", "done"]
     results = [(runs / name / "second_pass.png").read_bytes() for name in names]
     assert results[0] == results[1]
+
+
+def test_the_second_pass_again_and_what_can_be_kept(page: TestClient, case: Case, runs: Path) -> None:
+    pictures = ids(page, case)
+    with page.websocket_connect(f"{LIVE}05", headers=OWN) as socket:
+        say(socket, kind="blend", **pictures, options={"num_steps": 3})
+        run = until(socket, "began")["run"]
+        assert until(socket, "done", "failed")["kind"] == "done"
+        first, second = ((runs / run / f"{name}_pass.png").read_bytes() for name in ("first", "second"))
+        say(socket, kind="again", run=run, options={"num_steps": 5, "content_weight": 0.5})
+        assert until(socket, "began")["run"] == run
+        assert until(socket, "done", "failed")["kind"] == "done"
+        say(socket, kind="again", run=run, options={"init": "noise"})
+        assert "init" in until(socket, "failed")["message"]
+    assert (runs / run / "first_pass.png").read_bytes() == first
+    assert (runs / run / "second_pass.png").read_bytes() != second
+    for which, begins in {"video": b"ftyp", "report": b"<!DOCTYPE", "mask": b"PNG", "paste": b"PNG"}.items():
+        answer = page.get(f"/runs/{run}/{which}?download")
+        assert answer.status_code == 200, answer.text
+        assert begins.lower() in answer.content[:20].lower()
+        assert "attachment" in answer.headers["content-disposition"]
+    assert page.get(f"/runs/{run}/thumbnail").content[:2] == b"\xff\xd8"
+    assert run in [one["name"] for one in page.get("/runs").json()]
+
+
+def test_poisson_at_once_is_poissons(page: TestClient, case: Case) -> None:
+    """Where nothing had to be reduced, it is the equation's solution on the same scene."""
+    from deep_image_blending.passes import poisson_start
+    from deep_image_blending.pictures import load_mask, load_picture
+    from deep_image_blending.pictures.placement import Placement
+    from deep_image_blending.pictures.scene import compose_scene
+
+    pictures, files = ids(page, case), case.files()
+    place = {"x": 22, "y": 31, "rotate": 30}
+    answer = page.post("/poisson", content=json.dumps({**pictures, "place": place}), headers=OWN)
+    assert answer.status_code == 200, answer.text
+    shown = np.asarray(Image.open(io.BytesIO(answer.content))).astype(float)
+    source, target = (load_picture(files[f"{name}_file"]) for name in ("source", "target"))
+    scene = compose_scene(source, load_mask(files["mask_file"]), target, Placement(x=22, y=31, rotate=30))
+    window = scene.window(2)
+    assert [int(answer.headers[f"x-{side}"]) for side in ("top", "left")] == [window.top, window.left]
+    exact = window.target + window.mask[..., None] * (poisson_start(window) - window.target)
+    assert np.abs(shown - exact).mean() < 1
+
+
+def test_a_mask_by_box_lasso_and_brush(page: TestClient, tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:120, :160]
+    disc = np.hypot(rows - 60, columns - 80) < 35
+    rng = np.random.default_rng(0)
+    picture = np.where(disc[..., None], (220, 60, 50), (60, 120, 60)) + rng.integers(-9, 10, (120, 160, 3))
+    path = tmp_path / "disc.png"
+    Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path)
+    source = brought(page, path)
+
+    def mask(**sketch: Any) -> np.ndarray:
+        asked = {"source": source, "page": "m", "serial": 1, **sketch}
+        answer = page.post("/masks", content=json.dumps(asked), headers=OWN)
+        assert answer.status_code == 200, answer.text
+        data = answer.content
+        if not sketch.get("at_once"):
+            data = page.get(f"/pictures/{answer.json()['id']}").content
+        return np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+
+    def overlap(one: np.ndarray, other: np.ndarray) -> float:
+        return float((one & other).sum() / (one | other).sum())
+
+    box = [15, 35, 105, 125]
+    for at_once in (True, False):
+        assert overlap(mask(box=box, at_once=at_once) > 127, disc) > 0.97
+    square = {"tool": "lasso", "thing": "object", "points": [[20, 20], [20, 60], [50, 60], [50, 20]]}
+    drawn = mask(marks=[square]) > 127
+    assert overlap(drawn, (rows >= 20) & (rows <= 50) & (columns >= 20) & (columns <= 60)) > 0.95
+    hole = {"tool": "brush", "thing": "background", "radius": 6, "points": [[35, 40]]}
+    assert drawn.sum() - (mask(marks=[square, hole]) > 127).sum() == pytest.approx(np.pi * 36, rel=0.15)
+    assert (mask(box=box, grow=4) > 127).sum() == pytest.approx(np.pi * 39**2, rel=0.03)
+    for wrong in (
+        {"marks": [{"tool": "brush"}]},
+        {"marks": "x"},
+        {"box": [1, 2, 3]},
+        {"box": box, "grow": 1e9},
+        {},
+    ):
+        answer = page.post("/masks", content=json.dumps({"source": source, "at_once": True, **wrong}), headers=OWN)
+        assert answer.status_code == 400
+        assert "\n" not in answer.json()["message"]
+
+
+def test_paths_follow_edges_and_stay_in_the_picture(page: TestClient, tmp_path: Path) -> None:
+    picture = np.zeros((60, 80, 3), np.uint8)
+    picture[:, 40:] = 200
+    path = tmp_path / "edge.png"
+    Image.fromarray(picture).save(path)
+    source = brought(page, path)
+
+    def asked(seed: Any, to: Any) -> Any:
+        body = json.dumps({"source": source, "seed": seed, "to": to})
+        return page.post("/paths", content=body, headers=OWN)
+
+    found = asked([5, 39], [55, 40]).json()["points"]
+    assert found[0] == [5, 39]
+    assert found[-1] == [55, 40]
+    assert all(38 <= column <= 41 for _, column in found)
+    assert asked([5, 39], [500, 0]).status_code == 400
+    assert asked("x", [5, 5]).status_code == 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import threading
 import webbrowser
 from dataclasses import dataclass
@@ -47,14 +48,21 @@ class OpenStudio(Command):
             raise InputError("the studio needs its extra: pip install 'deep-image-blending[studio]'") from None
         token = None if self.host in LOOPBACK else secrets.token_urlsafe(24)
         address = f"http://{self.host}:{self.port}/" + ("" if token is None else f"?token={token}")
+        studio, listening = Studio(self.runs), self._listening()
         typer.echo(f"the studio is at {address} (Ctrl-C ends it)")
         if not self.no_browser:
             threading.Timer(0.7, webbrowser.open, (address,)).start()
-        uvicorn.run(
-            Guard(Studio(self.runs).app(), token),
-            host=self.host,
-            port=self.port,
-            log_level="error",
-            ws_max_size=2**20,
-            timeout_graceful_shutdown=2,
+        settings = uvicorn.Config(
+            Guard(studio.app(), token), log_level="error", ws_max_size=2**20, timeout_graceful_shutdown=2
         )
+        uvicorn.Server(settings).run(sockets=[listening])
+
+    def _listening(self) -> socket.socket:
+        """The socket that is served. Raises InputError where the address can't be had."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family, backlog=128)
+        except OSError as error:
+            raise InputError(
+                f"{self.host}, port {self.port}: {error.strerror or error}; give another --port, or --host"
+            ) from error

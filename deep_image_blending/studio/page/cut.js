@@ -99,7 +99,8 @@ export function draw(c, view) {
     c.lineCap = c.lineJoin = "round";
     if (press?.points && press.tool !== "lasso") path(c, press.points, press.tool === "object" ? "#ffffffaa" : "#000000aa", 2 * cutting.radius);
     if (press?.tool === "lasso") {
-      path(c, press.points, "#000000", 3 / view.scale); path(c, [...press.points, ...press.ahead], "#ffd34d", 1.5 / view.scale);
+      const wire = [...press.points, ...press.ahead];
+      path(c, wire, "#000000", 4 / view.scale); path(c, wire, "#ffd34d", 2 / view.scale);
     }
     const box = press?.tool === "box" ? corners(press.from, press.to) : state.cut.box;
     if (box) {
