@@ -38,7 +38,12 @@ def seam_visibility(picture: Array, mask: Array) -> float:
     if inside.all() or not inside.any():
         return math.nan
     lightness = lab(picture)[..., 0]
-    magnitude = np.hypot(np.gradient(lightness, axis=0), np.gradient(lightness, axis=1))
+    magnitude = np.hypot(_slope(lightness, 0), _slope(lightness, 1))
     distance = np.where(inside, ndimage.distance_transform_edt(inside), ndimage.distance_transform_edt(~inside))
     beside = (distance >= 3) & (distance <= 6)
     return ratio(mean(magnitude[distance <= 1]), mean(magnitude[beside]))
+
+
+def _slope(plane: Array, axis: int) -> Array:
+    """The gradient along an axis; across a picture that is one pixel wide there is none."""
+    return np.gradient(plane, axis=axis) if plane.shape[axis] > 1 else np.zeros_like(plane)

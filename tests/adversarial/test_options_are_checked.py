@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from deep_image_blending.declaration import Option
 from deep_image_blending.errors import InputError
 from deep_image_blending.options.catalogue import catalogue
+from deep_image_blending.pictures import load_picture
 from tests.adversarial.trial import Trial
 
 NUMBERS = {name: one for name, one in catalogue().items() if one.kind in ("number", "whole number")}
@@ -112,3 +115,13 @@ def test_remedies_fit_what_was_asked(trial: Trial) -> None:
         complaint = trial(*words).complaint
         assert "not a run directory" in complaint
         assert "--resume" not in complaint
+
+
+def test_a_target_of_one_pixels_width_is_blended_by_a_layer_that_sees_it(trial: Trial) -> None:
+    narrow = trial.folder / "narrow.png"
+    Image.fromarray(np.full((60, 1, 3), 120, np.uint8)).save(narrow)
+    shallow = ("--style-layers", "relu1_2", "--content-layer", "relu1_2", "--target-file", narrow)
+    done = trial.run(*shallow, "--x", 30, "--y", 0, "--output-dir", trial.folder / "run")
+    assert done.code == 0, done.err
+    assert "too few for the layers of embedded" in done.err
+    assert load_picture(trial.folder / "run" / "second_pass.png").pixels.shape == (60, 1, 3)

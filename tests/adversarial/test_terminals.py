@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,3 +90,38 @@ def test_a_run_ends_though_nobody_hears_it(trial: Trial, stderr: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (trial.folder / "run" / "second_pass.png").exists()
     assert done.returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no terminals that hang up")
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+def test_a_terminal_that_closes_leaves_a_run_that_goes_on(trial: Trial, name: str) -> None:
+    """Told to end in the midst of a pass, it writes a checkpoint; resumed, it ends with the same picture."""
+    steps = ("--backbone", "random", "--num-steps", "400,3", "--threads", "1", "--plain", "--tolerance", "0")
+    folder, whole = trial.folder / "run", trial.folder / "whole"
+    words = ["run", *trial.case.options(), *steps, "--output-dir", str(folder)]
+    process = subprocess.Popen([sys.executable, "-m", "deep_image_blending.cli", *words], stderr=subprocess.PIPE)
+    until = time.monotonic() + 120
+    while not list((folder / "frames").glob("first_pass.0000[1-9]*.jpg")):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(getattr(signal, name))
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert json.loads((folder / "run.json").read_text())["passes"]["first_pass"]["status"] == "interrupted"
+    assert list((folder / "checkpoints").iterdir())
+    assert trial("run", "--output-dir", folder, "--resume", "--plain").code == 0
+    assert trial("run", *trial.case.options(), *steps, "--output-dir", whole).code == 0
+    assert (folder / "second_pass.png").read_bytes() == (whole / "second_pass.png").read_bytes()
+
+
+def test_output_that_nobody_takes_is_no_traceback() -> None:
+    for ending, code in ((">/dev/full", 1), (">&-", 0), ("| head -c 1", 0)):
+        done = subprocess.run(
+            ["bash", "-c", f'"$@" {ending}', "bash", sys.executable, "-m", "deep_image_blending.cli", "presets"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, (ending, done.stderr)
+        assert done.stderr.count("\n") == (1 if code else 0), (ending, done.stderr)
