@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from deep_image_blending.solve.loop import Evaluation
 
 Mode = Literal["new", "resume", "again"]
-Say = Callable[[Mapping[str, Any]], None]
 STOP, PAUSE = "stop", "pause"
 """What may be sent while a blend is carried out: end it, or end it where it can go on."""
 

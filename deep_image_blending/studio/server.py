@@ -211,7 +211,7 @@ class Studio:
         from deep_image_blending.studio.runs import made, run_folder
 
         name, which = request.path_params["name"], request.path_params["which"]
-        path = await self._in_turn(lambda: made(run_folder(self.runs, name), which))
+        path = await self._computed(lambda: made(run_folder(self.runs, name), which))
         if which in ("video", "report") or "download" in request.query_params:
             return FileResponse(path, filename=f"{name}-{path.name}")
         return FileResponse(path)
@@ -234,10 +234,8 @@ class Studio:
         alpha = picture.alpha is not None and float(picture.alpha.min()) < 1
         return {"id": key, "name": picture.path.name, "rows": rows, "columns": columns, "alpha": alpha}
 
-    async def _computed(self, action: Callable[[], Response]) -> Response:
-        return await self._in_turn(action)
-
-    async def _in_turn(self, action: Callable[[], T]) -> T:
+    async def _computed(self, action: Callable[[], T]) -> T:
+        """What an action gives that takes time, in a thread, `AT_ONCE` at the same time."""
         async with self._room:
             return await asyncio.to_thread(action)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shlex
 import stat
 from collections.abc import Iterator
@@ -338,3 +339,9 @@ def test_paths_follow_edges_and_stay_in_the_picture(page: TestClient, tmp_path: 
     assert all(38 <= column <= 41 for _, column in found)
     assert asked([5, 39], [500, 0]).status_code == 400
     assert asked("x", [5, 5]).status_code == 400
+
+
+def test_the_page_asks_nobody_else_for_anything() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in server.PAGE.iterdir())
+    # The name of SVG's language is no address that is fetched.
+    assert set(re.findall(r"https?://[\w.]+", text)) == {"http://www.w3.org"}
