@@ -22,7 +22,7 @@ MOST_PAINTED = 1_500_000
 
 GRID = 4
 """Pixels from one matched position to the next."""
-MARGIN = 24
+MARGIN = 12
 """Pixels of unchanged painting around the object whose features are evaluated with it."""
 FRAME = 16
 """Pixels that a picture is reflected by at its border: the network's own padding is no painting."""
