@@ -22,17 +22,16 @@ def opponent(pixels: Tensor) -> Tensor:
 def colour_gradients(pixels: Tensor, scale: int) -> Tensor:
     """Gradients of luminance and chroma of (1, 3, h, w), averaged over `scale` pixels: (1, 6, h', w').
 
-    h' and w' are the picture's, or some less.
+    Positions are half of `scale` apart.
     """
     import torch
     from torch.nn import functional as F
 
     values = opponent(pixels)
     if scale > 1:
-        values = F.avg_pool2d(F.pad(values, [1] * 4, mode="reflect"), scale, 1)
-    step = max(1, scale // 2)
-    down = F.pad(values[:, :, step:] - values[:, :, :-step], [0, 0, 0, step])
-    across = F.pad(values[:, :, :, step:] - values[:, :, :, :-step], [0, step, 0, 0])
+        values = F.avg_pool2d(F.pad(values, [1] * 4, mode="reflect"), scale, max(1, scale // 2))
+    down = F.pad(values[:, :, 1:] - values[:, :, :-1], [0, 0, 0, 1])
+    across = F.pad(values[:, :, :, 1:] - values[:, :, :, :-1], [0, 1, 0, 0])
     return torch.cat([down, across], 1)
 
 
@@ -57,8 +56,11 @@ class Form:
 
         held = colour_gradients(wanted, scale)
         texture = 2 * colour_gradients(around, scale).pow(2).sum(1).median() + 1e-7
-        strength = F.max_pool2d(held.pow(2).sum(1, keepdim=True), 3, 1, 1)
-        inside = F.interpolate(mask, held.shape[2:], mode="nearest")
+        strength = held.pow(2).sum(1, keepdim=True)
+        if scale <= 2:
+            # Positions are a pixel apart: a contour is as wide as its stencil.
+            strength = F.max_pool2d(strength, 3, 1, 1)
+        inside = F.adaptive_avg_pool2d(mask, (held.shape[2], held.shape[3]))
         weight = strength**2 / (strength**2 + (stands_out * texture) ** 2) * inside
         return cls(scale, held, weight, (weight * strength).sum() + 0.1 * texture * inside.sum())
 

@@ -192,6 +192,7 @@ class Painter:
         spread = projected.pow(2).sum(1).mean().sqrt()
         self.colour_unit = (colour - self.colour_middle).pow(2).sum(1).mean().sqrt() / spread.clamp_min(1e-6)
         self.field = self._compared(view.painting, self.theirs)
+        self.aim = self._compared(view.wanted, self.seen(view.wanted))
         self.around = self._moments_around(touched)
 
     def seen(self, pixels: Tensor) -> dict[str, Tensor]:
@@ -207,8 +208,8 @@ class Painter:
         parts = []
         for tap in self.taps:
             step = self.step(tap)
-            part = features[tap] / self.unit[tap]
-            parts.append(F.avg_pool2d(part, step) if step > 1 else part)
+            part = F.avg_pool2d(features[tap], step) if step > 1 else features[tap]
+            parts.append(part / self.unit[tap])
         return torch.cat(parts, 1)
 
     def step(self, tap: str) -> int:
@@ -218,9 +219,7 @@ class Painter:
     @torch.no_grad()
     def match(self, pixels: Tensor, share: float) -> Matches:
         """Matches of the box's pixels (1, 3, h, w), mixed with the wanted picture by `share` of the latter."""
-        query = (1 - share) * self._compared(pixels, self.seen(pixels))
-        if share > 0:
-            query = query + share * self._compared(self.view.wanted, self.seen(self.view.wanted))
+        query = (1 - share) * self._compared(pixels, self.seen(pixels)) + share * self.aim
         count = self.axes.shape[1]
         inside, theirs = query[0, :count][:, self.wanted], self.field[0, :count][:, self.allowed]
         ours_mean, theirs_mean = (f.mean(1)[:, None, None] for f in (inside, theirs))

@@ -18,10 +18,12 @@ Flags = npt.NDArray[np.bool_]
 
 SAMPLE = 8000
 """Colours that stand for the painting, and at least half as many for the object."""
+HUES = 300
+"""Colours of the painting that the nearest hue is looked for in."""
 
 
 def transported(colours: Array, palette: Array, steps: int = 24) -> Array:
-    """`colours` (N, 3) moved so that their distribution becomes that of `palette` (M, 3).
+    """`colours` (N, D) moved so that their distribution becomes that of `palette` (M, D).
 
     Sliced optimal transport: quantiles are matched along the axes of a random rotation each (Pitié et al., 2007),
     the first along the colours' own axes.
@@ -30,10 +32,11 @@ def transported(colours: Array, palette: Array, steps: int = 24) -> Array:
     levels = (np.arange(128) + 0.5) / 128
     moved = colours.copy()
     for step in range(steps):
-        axes = np.eye(3) if step == 0 else np.linalg.qr(random.standard_normal((3, 3)))[0]
+        size = colours.shape[1]
+        axes = np.eye(size) if step == 0 else np.linalg.qr(random.standard_normal((size, size)))[0]
         ours, theirs = moved @ axes, palette @ axes
         shift = np.empty_like(ours)
-        for k in range(3):
+        for k in range(size):
             a, b = np.quantile(ours[:, k], levels), np.quantile(theirs[:, k], levels)
             a = np.maximum.accumulate(a + 1e-6 * np.arange(len(a)))
             shift[:, k] = np.interp(ours[:, k], a, b - a)
@@ -52,6 +55,26 @@ def at_lightness(palette: Array, lightness: Array, spread: float = recipe.SPREAD
     strayed = np.abs(rank + 0.02 * len(ordered) * random.standard_normal(len(lightness)))
     drawn: Array = ordered[strayed.astype(int).clip(0, len(ordered) - 1)]
     return drawn
+
+
+def hues_at_lightness(colours: Array, palette: Array, nearest: float) -> Array:
+    """The chroma (N, 2) that colours (N, 3) take of `palette` (M, 3) at their lightness.
+
+    Greys take what the painting has there, by transport. Colours go the share `nearest` of the way from there to
+    the nearest hue, with not much more than their own chroma: skin does not turn green because most of the
+    painting is.
+    """
+    spread: Array = transported(colours, at_lightness(palette, colours[:, 0]))[:, 1:]
+    few = palette[:: max(1, len(palette) // HUES)]
+    ours, theirs = ((c[:, 1:] / (10 + np.hypot(c[:, 1], c[:, 2]))[:, None]) for c in (colours, few))
+    apart = ((ours[:, None] - theirs) ** 2).sum(2) / (2 * recipe.HUE_SPREAD**2)
+    apart += (colours[:, None, 0] - few[:, 0]) ** 2 / (2 * recipe.SPREAD**2)
+    near = np.exp(apart.min(1, keepdims=True) - apart)
+    hues = near @ few[:, 1:] / near.sum(1, keepdims=True)
+    chroma, found = np.hypot(colours[:, 1], colours[:, 2]), np.hypot(hues[:, 0], hues[:, 1])
+    hues *= np.minimum(1, recipe.RICHER * chroma / np.maximum(found, 1e-3))[:, None]
+    coloured = (1 - np.exp(-((chroma / recipe.COLOURED) ** 2)))[:, None]
+    return np.asarray(spread + nearest * coloured * (hues - spread))
 
 
 class Wanted(NamedTuple):
@@ -87,16 +110,18 @@ def in_palette(content: Float, target: Float, mask: Float, strength: float) -> W
     sample = ours[:: max(1, len(ours) // SAMPLE)]
     goal = transported(sample, palette)
     before = contrast_at_edge(lab, painting, inside)
+    nearest = 1 - (1 - recipe.NEAREST_HUE) * strength**2
     moved = lab.copy()
     for share in recipe.LIGHTNESS:
         light = smooth_map(sample, sample, goal, share * strength, 0.0)
-        hues = transported(light, at_lightness(palette, light[:, 0]))
-        aim = np.column_stack([goal[:, 0], hues[:, 1:]])
+        aim = np.column_stack([goal[:, 0], hues_at_lightness(light, palette, nearest)])
         moved[inside] = smooth_map(ours, sample, aim, share * strength, strength)
         if legible(before, contrast_at_edge(moved, painting, inside), recipe.LOST_EDGE * strength**4):
             break
-    ceiling = np.percentile(np.hypot(palette[:, 1], palette[:, 2]), 98)
-    size = np.hypot(moved[..., 1], moved[..., 2])
+    size, hue = np.hypot(moved[..., 1], moved[..., 2]), np.arctan2(moved[..., 2], moved[..., 1])
+    around = np.linspace(-np.pi, np.pi, 73)
+    reach = np.percentile(palette[:, 1:] @ np.stack([np.cos(around), np.sin(around)]), 98, axis=0)
+    ceiling = np.interp(hue, around, np.maximum(reach, recipe.LEAST_CHROMA))
     shrink = np.minimum(1, (1 - strength) + strength * ceiling / np.maximum(size, 1e-3))
     moved[..., 1:] *= shrink[..., None]
     moved[..., 0] = moved[..., 0].clip(0, 100)

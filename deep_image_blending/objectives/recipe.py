@@ -22,7 +22,7 @@ MOST_PAINTED = 1_500_000
 
 GRID = 4
 """Pixels from one matched position to the next."""
-MARGIN = 24
+MARGIN = 12
 """Pixels of unchanged painting around the object whose features are evaluated with it."""
 FRAME = 16
 """Pixels that a picture is reflected by at its border: the network's own padding is no painting."""
@@ -82,6 +82,12 @@ STEEPEST = 0.7
 """How much the map of lightness may steepen or flatten: noise would show."""
 SPREAD = 6.0
 """Lightness by which colours of the painting may differ and be drawn for one another."""
+NEAREST_HUE = 0.25
+"""Share of the way on which colours go to the painting's nearest hue, not to its commonest, at strength 1."""
+HUE_SPREAD, RICHER, COLOURED = 0.2, 1.4, 15.0
+"""How far hues may differ and be near (chroma over 10 more), what chroma may gain, and the chroma of a colour."""
+LEAST_CHROMA = 4.0
+"""Chroma that is kept in a hue that the painting has not."""
 SOURCES_RIM = 2.5
 """Pixels inside a hard mask's edge where the source's own background still shows."""
 NEAR, FAR = 0.7, 0.15

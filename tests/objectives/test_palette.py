@@ -11,6 +11,7 @@ from skimage import color
 from deep_image_blending.objectives.palette import (
     at_lightness,
     contrast_at_edge,
+    hues_at_lightness,
     in_palette,
     legible,
     smooth_map,
@@ -113,6 +114,40 @@ def test_colours_are_drawn_that_are_about_as_light() -> None:
     assert np.abs(drawn[:, 0] - asked).mean() < 8
     assert (drawn[asked < 30, 1] == -40).mean() > 0.95
     assert (drawn[asked > 70, 1] == 40).mean() > 0.95
+
+
+def test_a_colour_takes_the_nearest_hue_and_a_grey_what_the_painting_has_most() -> None:
+    dice = np.random.default_rng(0)
+    few = np.arange(2000) % 10 == 0
+    palette = np.column_stack([dice.uniform(40, 60, 2000), np.where(few, 20, -20), np.where(few, 40, 20)])
+    skin, grey = (np.array([50.0, *hue]) + dice.normal(0, 1, (500, 3)) for hue in ((12, 18), (0, 0)))
+    for colours in (skin, grey):
+        most = hues_at_lightness(colours, palette, 0.0)
+        np.testing.assert_allclose(most.mean(0), palette[:, 1:].mean(0), atol=4)
+    near = hues_at_lightness(skin, palette, 1.0)
+    angle = np.degrees(np.arctan2(near[:, 1], near[:, 0])).mean()
+    assert angle == pytest.approx(np.degrees(np.arctan2(40, 20)), abs=15)
+    assert np.hypot(near[:, 0], near[:, 1]).mean() < 1.5 * np.hypot(12, 18)
+    np.testing.assert_allclose(hues_at_lightness(grey, palette, 1.0), most, atol=4)
+
+
+def test_an_accent_in_a_hue_that_the_painting_has_not_fades() -> None:
+    content, target = (
+        np.full((80, 80, 3), (120, 90, 60), np.float32),
+        np.full((80, 80, 3), (150, 120, 40), np.float32),
+    )
+    target += np.random.default_rng(0).normal(0, 8, target.shape).astype(np.float32)
+    content[36:42, 36:42] = (40, 200, 230)
+    mask = disc_mask(80, 80).astype(np.float32) / 255
+    found = [
+        color.rgb2lab(in_palette(content, target, mask, strength).picture[36:42, 36:42] / 255)[..., 1:]
+        for strength in (0.0, 0.5, 1.0)
+    ]
+    own = found[0][0, 0] / np.linalg.norm(found[0][0, 0])
+    kept = [float((chroma @ own).max()) for chroma in found]
+    assert kept[0] > 30
+    assert kept[0] > kept[1] > kept[2]
+    assert kept[2] < 6
 
 
 def test_a_hard_masks_rim_is_coloured_from_inside_and_a_soft_ones_is_not() -> None:
