@@ -13,6 +13,7 @@ import typer
 from deep_image_blending.cli import BEGAN
 from deep_image_blending.cli.console import console_for, sayer, style_of
 from deep_image_blending.cli.declared import Command, command
+from deep_image_blending.cli.loading import loading
 from deep_image_blending.declaration import chosen
 from deep_image_blending.errors import InputError
 from deep_image_blending.options.catalogue import for_passes
@@ -71,7 +72,8 @@ class SecondPass(Command):
     ] = None
 
     def run(self) -> None:
-        from deep_image_blending.runs.job import again_job, job_of_first_pass, resumed_job
+        with loading():
+            from deep_image_blending.runs.job import again_job, job_of_first_pass, resumed_job
 
         given, output = self.given(), chosen(Output, self.given())
         folder = self.folder
@@ -93,7 +95,8 @@ class SecondPass(Command):
 
 
 def _begin_or_resume(command: Command, passes: tuple[PassName, ...]) -> None:
-    from deep_image_blending.runs.job import new_job, resumed_job
+    with loading():
+        from deep_image_blending.runs.job import new_job, resumed_job
 
     given = command.given()
     output = chosen(Output, given)
