@@ -1,5 +1,10 @@
 """The command line: one file a command, the live table, the terminal."""
 
-from deep_image_blending.cli.app import main, run_command
+import time
 
-__all__ = ["main", "run_command"]
+BEGAN = time.perf_counter()
+"""When the command line began to load, for `--timings`."""
+
+from deep_image_blending.cli.app import main, run_command  # noqa: E402
+
+__all__ = ["BEGAN", "main", "run_command"]

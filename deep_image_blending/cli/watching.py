@@ -50,8 +50,9 @@ def hooks_for(console: Console, style: Style) -> Hooks:
 
 def carried_out(job: Job, console: Console, style: Style) -> Outcome:
     """Execute a job in a terminal. Raises Stopped, with the command that continues it."""
-    from deep_image_blending.runs.execution import execute
-    from deep_image_blending.runs.recorder import Interrupted
+    with job.timings.part("imports"):
+        from deep_image_blending.runs.execution import execute
+        from deep_image_blending.runs.recorder import Interrupted
 
     try:
         return execute(job, hooks_for(console, style))

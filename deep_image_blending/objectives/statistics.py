@@ -16,6 +16,7 @@ from deep_image_blending.objectives.objective import Setting
 from deep_image_blending.objectives.taps import taps_of
 from deep_image_blending.objectives.target_style import (
     log_totals,
+    pooled,
     recoloured,
     recolouring,
     similarity,
@@ -52,7 +53,10 @@ def target_statistics(setting: Setting, own: Float) -> TargetStatistics:
     full: Tensor | None = None
     if options.weights["style"] and options.style_from == "similar":
         shown = target + mask * (image_tensor(setting.begun, device) - target)
-        full = similarity(network, target, shown, mask, style_taps[-1])
+        # Both passes see the same of it.
+        key = ("pooled", network.name, style_taps[-1], window.top, window.left, window.scale, window.mask.shape)
+        seen = setting.prepared.once(key, lambda: pooled(network, target, style_taps[-1]))
+        full = similarity(network, seen, shown, mask, style_taps[-1])
         sizes, strides = network.sizes((target.shape[2], target.shape[3])), network.strides()
         weights = {tap: resample(full, strides[tap], sizes[tap]) for tap in style_taps}
     if options.palette < 1:

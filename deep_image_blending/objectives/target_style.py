@@ -126,19 +126,18 @@ def sorted_values(network: Network, image: Tensor, taps: Sequence[str], most: in
 
 @torch.no_grad()
 def similarity(
-    network: Network, target: Tensor, blend: Tensor, mask: Tensor, tap: str, temperature: float = 0.1
+    network: Network, of_target: Tensor, blend: Tensor, mask: Tensor, tap: str, temperature: float = 0.1
 ) -> Tensor:
     """How much each part of the target resembles parts of the object: (1, 1, h, w), mean 1 over the target.
 
     Every position of the object (`blend` where `mask` is above a half) spreads one unit over the target's
-    positions by a softmax of the cosine of their centred features over `temperature`. Features are averaged to
-    at most about 64×64 positions on either side.
+    positions by a softmax of the cosine of their centred features over `temperature`.
+    of_target: the target as `pooled` gives it; blend (1, 3, h, w), mask (1, 1, h, w), of the target's size.
     """
-    size = (target.shape[2], target.shape[3])
+    size = (blend.shape[2], blend.shape[3])
     strides = network.strides()
-    of_target = torch.cat([_pooled(network, target, tap)], 0)
     cell = _cell(size, strides[tap])
-    of_blend = _pooled(network, blend, tap)
+    of_blend = pooled(network, blend, tap)
     inside = F.avg_pool2d(mask, cell, cell, ceil_mode=True, count_include_pad=False)
     rows, columns = of_target.shape[2:]
     inside = inside[:, :, :rows, :columns].flatten()
@@ -212,8 +211,9 @@ def _cell(size: tuple[int, int], stride: int) -> int:
     return max(stride, -(-max(size) // 64) // stride * stride)
 
 
-def _pooled(network: Network, image: Tensor, tap: str) -> Tensor:
-    """Features averaged over cells, as a grid."""
+@torch.no_grad()
+def pooled(network: Network, image: Tensor, tap: str) -> Tensor:
+    """Features of an image (1, 3, h, w) averaged over cells, (1, C, h', w'): at most about 64×64 of them."""
     strides = network.strides()
     size = (image.shape[2], image.shape[3])
     cell = _cell(size, strides[tap])

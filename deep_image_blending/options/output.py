@@ -47,6 +47,7 @@ class Output:
         decides=False,
     )
     checkpoint_every: float = option(30.0, "Seconds between checkpoints.", OUTPUT, low=0, high=1e6, decides=False)
+    timings: bool = option(False, "Print where the seconds went.", OUTPUT, decides=False)
     plain: bool = option(False, "Plain lines in place of the live table.", OUTPUT, decides=False)
     quiet: bool = option(False, "Print errors alone.", OUTPUT, common=True, decides=False)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -41,6 +42,7 @@ from deep_image_blending.solve.lbfgs import LBFGS
 from deep_image_blending.solve.loop import Diverged, LoopState, Observer, Stretch, minimise
 from deep_image_blending.solve.pixels import Pixels
 from deep_image_blending.solve.preconditioner import sobolev_preconditioner
+from deep_image_blending.timings import Timings
 
 FIRST_STEP = 8.0
 """Largest change of a pixel, in grey levels, in the first step of a line-searched solver."""
@@ -59,7 +61,7 @@ class Conduct:
 
     observers: see every evaluation. phase: told what is being computed before the evaluations. resume: where an
     earlier attempt stopped. prepared: shared with other passes on the scene. thrifty: evaluate features tile by
-    tile, and twice: slower, in less memory; the result is the same but for rounding.
+    tile, and twice: slower, in less memory; the result is the same but for rounding. timings: where seconds go.
     """
 
     observers: Sequence[Observer] = ()
@@ -67,6 +69,14 @@ class Conduct:
     resume: LoopState | None = None
     prepared: Prepared = field(default_factory=Prepared)
     thrifty: bool = False
+    timings: Timings = field(default_factory=Timings, compare=False)
+
+    @contextmanager
+    def during(self, what: str) -> Iterator[None]:
+        """A phase, told and timed."""
+        self.phase(what)
+        with self.timings.part(what):
+            yield
 
 
 def first_pass(
@@ -168,18 +178,17 @@ class _Pass:
         if self.name != "first_pass" or not self.kind.harmonises:
             return fine
         settled = membrane_for(self.scene.agreement()) if membrane == "auto" else membrane
-        self.conduct.phase("membrane" if settled == "edges" else "guidance")
         key = ("source", settled, fine.mask.shape)
-        source = self.conduct.prepared.once(key, lambda: harmonised(fine, settled))
+        with self.conduct.during("membrane" if settled == "edges" else "guidance"):
+            source = self.conduct.prepared.once(key, lambda: harmonised(fine, settled))
         return dataclasses.replace(fine, source=source)
 
     def _begun(self, init_picture: Float | None, first: Float | WrittenPixels | None) -> Float:
         """The window's pixels that the pass starts from, (h, w, 3)."""
         if first is not None:
             return as_float(first[window_rows(self.window), window_columns(self.window)])
-        if self.whole.init == "poisson":
-            self.conduct.phase("Poisson start")
-        return first_start(self.window, self.whole, init_picture, self.conduct.prepared)
+        with self.conduct.during("Poisson start") if self.whole.init == "poisson" else nullcontext():
+            return first_start(self.window, self.whole, init_picture, self.conduct.prepared)
 
     def _setting(self, level: Level, begun: Float, full: Float, before: Tensor | None) -> Setting:
         return Setting(
@@ -201,7 +210,8 @@ class _Pass:
         scale, step = setting.window.scale, setting.round
         what = "target features" if step is None else f"matching, round {step.number} of {step.of}"
         self.conduct.phase(what + (f" at 1:{scale}" if scale > 1 else ""))
-        return self.kind.build(setting)
+        with self.conduct.timings.part("target features" if step is None else "matching"):
+            return self.kind.build(setting)
 
     def _solver(self, x0: Tensor, pixels: Unknowns) -> LBFGS:
         options = self.options
@@ -211,20 +221,23 @@ class _Pass:
         return LBFGS(x0, history=options.history, first_step=FIRST_STEP, precondition=precondition)
 
     def _minimised(self, objective: Objective, state: LoopState, level: Level) -> str:
+        scale = level.window.scale
+        stretch = Stretch(
+            scale,
+            self.levels[-1].window.scale,
+            *((0, 0) if level.round is None else (level.round.number, level.round.of)),
+        )
         try:
-            return minimise(
-                objective,
-                state,
-                until=level.until,
-                budget=evaluations_of(self.options),
-                tolerance=self.options.tolerance,
-                stretch=Stretch(
-                    level.window.scale,
-                    self.levels[-1].window.scale,
-                    *((0, 0) if level.round is None else (level.round.number, level.round.of)),
-                ),
-                observers=self.conduct.observers,
-            )
+            with self.conduct.timings.part(f"{self.name.replace('_', ' ')}, evaluations at 1:{scale}"):
+                return minimise(
+                    objective,
+                    state,
+                    until=level.until,
+                    budget=evaluations_of(self.options),
+                    tolerance=self.options.tolerance,
+                    stretch=stretch,
+                    observers=self.conduct.observers,
+                )
         except Diverged as error:
             blend = _full_size(objective.picture(state.solver.best.detach()), self.window)
             raise PassFailed(str(error), self._result(blend, state, "failed")) from error

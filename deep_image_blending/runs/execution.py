@@ -94,13 +94,17 @@ def carry_out(ready: Ready, hooks: Hooks) -> Outcome:
     if job.folder is None:
         return _passes(ready, hooks, None)
     with _opened(job) as run, _within_memory():
-        if job.mode == "new":
-            begin_run(run, ready)
-        else:
-            known = run.manifest.get("decisions", [])
-            run.update(decisions=[*known, *(said for said in ready.said if said not in known)])
-            _restore_pictures(run, ready)
-        return _passes(ready, hooks, run)
+        with job.timings.part("writing"):
+            if job.mode == "new":
+                begin_run(run, ready)
+            else:
+                known = run.manifest.get("decisions", [])
+                run.update(decisions=[*known, *(said for said in ready.said if said not in known)])
+                _restore_pictures(run, ready)
+        outcome = _passes(ready, hooks, run)
+        seconds = job.timings.seconds()
+        run.update(timings={name: round(spent, 3) for name, spent in seconds.items()})
+        return outcome
 
 
 def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Ready:
@@ -112,24 +116,26 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
     said: list[str] = list(job.said)
     # Said when all is settled: what can't be done is one line alone.
     say = said.append
-    placement = job.options.placement
+    placement, timings = job.options.placement, job.timings
     shapes = job.inputs.source.pixels.shape, job.inputs.target.pixels.shape
     plan.require_room_for_pictures(*shapes, placement, _host_limit(job))
-    placed = scene_of(job.inputs, job.options, say)
+    placed = scene_of(job.inputs, job.options, say, timings)
     scene, options = placed.scene, placed.options
     start = start_picture(options, scene.canvas, job.start)
     wanted = Wanted(job.named, job.machine.weights, hooks.download, planning)
-    options, loaded = load_backbones(options, job.passes, wanted, say)
+    with timings.part("networks"):
+        options, loaded = load_backbones(options, job.passes, wanted, say)
     for name, source in {one.network.name: one.source for one in loaded.values()}.items():
         say(f"backbone {name} ({source}) on {options.device}, {options.precision}")
-    if job.mode == "new" and "first_pass" in job.passes:
-        options = _with_membrane(options, scene, say)
-    if "second_pass" in job.passes:
-        options = _with_painting(options, scene, say)
-    for one in job.passes:
-        require_room(scene, options.of(one), loaded[one].network)
-    limit = None if job.machine.max_memory is None else round(job.machine.max_memory * 2**30)
-    decision = plan.decide(scene, options, loaded, job.passes, wanted=job.machine.memory, limit=limit)
+    with timings.part("planning"):
+        if job.mode == "new" and "first_pass" in job.passes:
+            options = _with_membrane(options, scene, say)
+        if "second_pass" in job.passes:
+            options = _with_painting(options, scene, say)
+        for one in job.passes:
+            require_room(scene, options.of(one), loaded[one].network)
+        limit = None if job.machine.max_memory is None else round(job.machine.max_memory * 2**30)
+        decision = plan.decide(scene, options, loaded, job.passes, wanted=job.machine.memory, limit=limit)
     if decision.said is not None:
         say(decision.said)
     for message in said:
@@ -331,10 +337,10 @@ def _attempted(
     recorder: Recorder | None = None
     last: Observer = _stopping(hooks)
     if run is not None:
-        recorded = Recorded(run, name, ready.scene, ready.options, backbone.network, state)
+        recorded = Recorded(run, name, ready.scene, ready.options, backbone.network, state, ready.job.timings)
         recorder = Recorder(recorded, ready.job.output.checkpoint_every, hooks.stop)
         last = recorder
-    conduct = Conduct((*hooks.observers, last), hooks.phase, state, hooks.prepared, thrifty)
+    conduct = Conduct((*hooks.observers, last), hooks.phase, state, hooks.prepared, thrifty, ready.job.timings)
     try:
         if name == "first_pass":
             result = first_pass(ready.scene, ready.options, backbone, ready.start, conduct)
@@ -364,13 +370,17 @@ def _stopping(hooks: Hooks) -> Observer:
 
 def _finish(run: RunDirectory, ready: Ready, name: PassName, result: PassResult, hooks: Hooks) -> None:
     """Write the pass's picture and its measures, and that it is done."""
-    pixels = _write_result(run, ready.scene, result)
+    timings = ready.job.timings
+    with timings.part("writing"):
+        pixels = _write_result(run, ready.scene, result)
     hooks.phase("measuring")
+    with timings.part("measures"):
+        measures = _measures(ready.scene, pixels)
     measured = {key: value for key, value in run.manifest.get("metrics", {}).items() if key != name}
     own = ready.options.of(name)
     run.update_pass(
         name,
-        {"metrics": {**measured, name: _measures(ready.scene, pixels)}},
+        {"metrics": {**measured, name: measures}},
         status="done",
         ended=result.status,
         evaluations=result.evaluations,

@@ -19,6 +19,7 @@ from deep_image_blending.pictures.cutting.matte import matted
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.runs.directory import RunDirectory
+from deep_image_blending.timings import Timings
 
 Say = Callable[[str], None]
 SceneKind = Literal["placed", "first pass"]
@@ -93,16 +94,20 @@ class Placed:
     matte: Mapping[str, Any] | None = None
 
 
-def scene_of(inputs: Inputs, options: Options, say: Say) -> Placed:
+def scene_of(inputs: Inputs, options: Options, say: Say, timings: Timings | None = None) -> Placed:
     """Place the object, and say what looks odd."""
+    timings = timings or Timings()
     if inputs.kind == "first pass":
-        return _first_pass_scene(inputs, options, say)
+        with timings.part("placing"):
+            return _first_pass_scene(inputs, options, say)
     source, mask, record = inputs.source, inputs.mask, None
     if options.matte != "off":
-        found = matted(source, mask, options.matte, options.placement.fit_mask)
+        with timings.part("tightening"):
+            found = matted(source, mask, options.matte, options.placement.fit_mask)
         source, mask, record = found.source, found.mask, found.record
         say(found.said)
-    scene = compose_scene(source, mask, inputs.target, options.placement)
+    with timings.part("placing"):
+        scene = compose_scene(source, mask, inputs.target, options.placement)
     kind_of(options.first.objective).require(scene)
     if looks_inverted(scene.mask):
         say("the mask is white at its border and darker inside: if the object is painted black, invert the mask")

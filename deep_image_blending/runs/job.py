@@ -37,6 +37,7 @@ from deep_image_blending.runs.devices import resolve_device, resolve_precision
 from deep_image_blending.runs.directory import RunDirectory, require_free
 from deep_image_blending.runs.inputs import Inputs, Say, inputs_of, read_inputs
 from deep_image_blending.solve.loop import Observer
+from deep_image_blending.timings import Timings
 
 Mode = Literal["new", "resume", "again"]
 _OF_MASK = ("ss", "x", "y", "grow", "feather", "fit_mask")
@@ -51,7 +52,7 @@ class Job:
     passes: those that are to be done. folder: the run directory; None keeps everything in memory. mode: begin a
     new run, `resume` one, or make a pass `again` from the saved first pass. named: the backbone was asked for by
     name, so that no other takes its place. start: (H, W, 3), 0..255, an image in memory that the first pass
-    starts from. said: what was decided for the user so far.
+    starts from. said: what was decided for the user so far. timings: where its seconds go.
     """
 
     inputs: Inputs
@@ -65,6 +66,7 @@ class Job:
     start: Float | None = None
     said: tuple[str, ...] = ()
     title: str | None = None
+    timings: Timings = field(default_factory=Timings, compare=False)
 
     @property
     def name(self) -> str:
@@ -111,6 +113,7 @@ def new_job(given: Given, passes: tuple[PassName, ...] = PASSES, inputs: Inputs 
 
     Raises InputError for an option that is none, a value out of range, and a picture that can't be read.
     """
+    timings = Timings()
     checked_names(given)
     title = None
     if inputs is None:
@@ -124,7 +127,9 @@ def new_job(given: Given, passes: tuple[PassName, ...] = PASSES, inputs: Inputs 
         files = chosen(PictureFiles, given)
         assert files.source_file is not None
         assert files.target_file is not None
-        inputs = read_inputs(files.source_file, files.mask_file, files.target_file, options.placement.max_pixels)
+        limit = options.placement.max_pixels
+        with timings.part("reading"):
+            inputs = read_inputs(files.source_file, files.mask_file, files.target_file, limit)
     return Job(
         inputs,
         options,
@@ -135,11 +140,13 @@ def new_job(given: Given, passes: tuple[PassName, ...] = PASSES, inputs: Inputs 
         named=_named(given),
         said=said,
         title=title,
+        timings=timings,
     )
 
 
 def job_of_first_pass(given: Given, inputs: Inputs | None = None) -> Job:
     """The job of a second pass on any saved picture. Raises InputError."""
+    timings = Timings()
     checked_names(given)
     files = chosen(PictureFiles, given)
     if inputs is None:
@@ -158,12 +165,24 @@ def job_of_first_pass(given: Given, inputs: Inputs | None = None) -> Job:
         assert files.first_pass_file is not None
         assert files.target_file is not None
         limit = options.placement.max_pixels
-        inputs = read_inputs(files.first_pass_file, files.mask_file, files.target_file, limit, "first pass")
-    return Job(inputs, options, passes, machine, output, folder=output.output_dir, named=_named(given), said=said)
+        with timings.part("reading"):
+            inputs = read_inputs(files.first_pass_file, files.mask_file, files.target_file, limit, "first pass")
+    return Job(
+        inputs,
+        options,
+        passes,
+        machine,
+        output,
+        folder=output.output_dir,
+        named=_named(given),
+        said=said,
+        timings=timings,
+    )
 
 
 def resumed_job(path: Path, given: Given, passes: tuple[PassName, ...]) -> Job:
     """The job that continues a run. Raises InputError where that is another than the one that was begun."""
+    timings = Timings()
     checked_names(given)
     refuse_unused(given, ("force", "demo"), "a run that is continued")
     run = RunDirectory.open(path, write=False)
@@ -179,7 +198,8 @@ def resumed_job(path: Path, given: Given, passes: tuple[PassName, ...]) -> Job:
         if file is not None and str(Path(file).absolute()) != known:
             raise InputError(f"run '{path}' was made of '{known}', not of '{file}'; start a new run")
     limit = given.get("max_pixels")
-    inputs = inputs_of(run, stored.placement.max_pixels if limit is None else int(limit))
+    with timings.part("reading"):
+        inputs = inputs_of(run, stored.placement.max_pixels if limit is None else int(limit))
     done = {name for name, entry in run.manifest.get("passes", {}).items() if entry.get("status") == "done"}
     left = tuple(name for name in passes if name not in done)
     # A pass goes on the way it was begun, so that it ends with the same picture, bit for bit.
@@ -191,11 +211,23 @@ def resumed_job(path: Path, given: Given, passes: tuple[PassName, ...]) -> Job:
         machine = dataclasses.replace(machine, threads=threads)
     elif machine.threads != threads:
         said.append(f"{machine.threads} threads, where the run was begun with {threads}: the last bits may differ")
-    return Job(inputs, stored, left, machine, output, path, "resume", named=_named(given), said=tuple(said))
+    return Job(
+        inputs,
+        stored,
+        left,
+        machine,
+        output,
+        path,
+        "resume",
+        named=_named(given),
+        said=tuple(said),
+        timings=timings,
+    )
 
 
 def again_job(path: Path, given: Given) -> Job:
     """The job that makes the second pass of a saved run once more. Raises InputError."""
+    timings = Timings()
     checked_names(given)
     first = (name for name, one in catalogue().items() if one.scope == "first")
     unused = (*names_of(PictureFiles, Placement), *first, "matte", "output_dir", "force")
@@ -208,8 +240,20 @@ def again_job(path: Path, given: Given) -> Job:
     said: tuple[str, ...] = ()
     if _of_device(machine):
         options, said = _on_device(options, machine)
-    inputs = inputs_of(run, stored.placement.max_pixels)
-    return Job(inputs, options, passes, machine, output, path, "again", named=_named(given), said=said)
+    with timings.part("reading"):
+        inputs = inputs_of(run, stored.placement.max_pixels)
+    return Job(
+        inputs,
+        options,
+        passes,
+        machine,
+        output,
+        path,
+        "again",
+        named=_named(given),
+        said=said,
+        timings=timings,
+    )
 
 
 def stored_options(run: RunDirectory) -> Options:

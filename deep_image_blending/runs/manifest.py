@@ -11,7 +11,10 @@ from typing import Any
 
 from deep_image_blending.options.stored import FORMAT, options_from, upgraded
 
-_TABLES = ("inputs", "placement", "matte", "options", "versions", "device", "backbone", "passes", "metrics")
+_TABLES = (
+    *("inputs", "placement", "matte", "options", "versions"),
+    *("device", "backbone", "passes", "metrics", "timings"),
+)
 _LISTS = ("decisions", "command", "wrote")
 
 
@@ -45,6 +48,8 @@ def manifest_of(stored: Any) -> dict[str, Any]:
             raise ValueError(f"metrics: {name} is not of numbers")
     for name, entry in passes.items():
         _check_pass(name, entry)
+    if not all(isinstance(seconds, int | float) for seconds in found.get("timings", {}).values()):
+        raise ValueError("timings is not of numbers")
     _check_placement(found.get("placement", {}))
     if found.get("scene", "placed") not in ("placed", "first pass"):
         raise ValueError("scene is of an unknown kind")

@@ -18,6 +18,7 @@ from deep_image_blending.pictures import Float
 from deep_image_blending.pictures.scene import Scene
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.solve.loop import Evaluation, LoopState, settled
+from deep_image_blending.timings import Timings
 
 
 class Interrupted(Exception):
@@ -41,6 +42,7 @@ class Recorded:
     options: Options
     network: Network
     resume: LoopState | None
+    timings: Timings
 
 
 class Recorder:
@@ -56,6 +58,7 @@ class Recorder:
             for level in pass_levels(self.name, recorded.scene, self.options, recorded.network)
         }
         self.region = recorded.scene.region()
+        self.timings = recorded.timings
         state = recorded.resume
         done = state.evaluation if state is not None else 0
         self.rows = _rows_until(self.run, self.name, done)
@@ -70,7 +73,8 @@ class Recorder:
             {"evaluation": record.index, "seconds": record.seconds, "total": record.total, **record.terms}
         )
         if record.index >= self.next_frame or record.index == record.budget:
-            self.run.write_frame(self.name, record.index, self._moment(record))
+            with self.timings.part("frames"):
+                self.run.write_frame(self.name, record.index, self._moment(record))
             self.next_frame = frame_after(record.index)
         solver = record.state.solver
         if solver.status != "running" or settled(record.state.recent, self.options.tolerance):
@@ -78,7 +82,8 @@ class Recorder:
             return
         stop = self.stop()
         if stop or record.seconds - self.saved_at >= self.every:
-            self.save(record.state)
+            with self.timings.part("checkpoints"):
+                self.save(record.state)
         if stop:
             raise Interrupted
 

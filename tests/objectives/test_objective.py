@@ -17,6 +17,7 @@ from deep_image_blending.objectives.natural import NormalisedObjective, WindowTe
 from deep_image_blending.objectives.target_style import (
     fine_texture,
     log_totals,
+    pooled,
     recoloured,
     recolouring,
     similarity,
@@ -201,7 +202,8 @@ def test_similarity_prefers_the_part_of_the_target_that_looks_like_the_object() 
     blend = stripes
     mask = torch.zeros(1, 1, 96, 96)
     mask[:, :, 30:60, 30:60] = 1
-    weights = similarity(network, _tensor(target).float(), _tensor(blend).float(), mask, "relu3_3")
+    seen = pooled(network, _tensor(target).float(), "relu3_3")
+    weights = similarity(network, seen, _tensor(blend).float(), mask, "relu3_3")
     assert float(weights.mean()) == pytest.approx(1, abs=0.02)
     assert float(weights[..., :40].mean()) > 1.3 * float(weights[..., 56:].mean())
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deep_image_blending.cli import BEGAN
 from deep_image_blending.cli.console import console_for, sayer, style_of
 from deep_image_blending.cli.declared import Command, command
+from deep_image_blending.cli.loading import loading
 from deep_image_blending.declaration import chosen
 from deep_image_blending.errors import InputError
 from deep_image_blending.options.catalogue import for_passes
@@ -69,7 +72,8 @@ class SecondPass(Command):
     ] = None
 
     def run(self) -> None:
-        from deep_image_blending.runs.job import again_job, job_of_first_pass, resumed_job
+        with loading():
+            from deep_image_blending.runs.job import again_job, job_of_first_pass, resumed_job
 
         given, output = self.given(), chosen(Output, self.given())
         folder = self.folder
@@ -91,7 +95,8 @@ class SecondPass(Command):
 
 
 def _begin_or_resume(command: Command, passes: tuple[PassName, ...]) -> None:
-    from deep_image_blending.runs.job import new_job, resumed_job
+    with loading():
+        from deep_image_blending.runs.job import new_job, resumed_job
 
     given = command.given()
     output = chosen(Output, given)
@@ -107,6 +112,7 @@ def do(job: Job) -> None:
     """Plan or execute a job, and say what came of it."""
     from deep_image_blending.cli.watching import carried_out
 
+    job.timings.add("imports", job.timings.began - BEGAN)
     console = console_for(job.output.quiet)
     style = style_of(console, job.output.quiet, job.output.plain)
     if job.mode == "resume" and not job.passes:
@@ -119,6 +125,8 @@ def do(job: Job) -> None:
         job = dataclasses.replace(job, folder=_free_folder(job.name))
     outcome = carried_out(job, console, style)
     _summary(outcome, console)
+    if job.output.timings:
+        _print_timings(job.timings.seconds())
     if job.output.save_video:
         _save_video(outcome, console, style)
 
@@ -137,6 +145,16 @@ def _print_plan(job: Job, console: Console) -> None:
     table.title = "What would be done; nothing was written"
     for label, *values in rows(ready.decision, ready.options, ready.loaded):
         table.add_row(Text(label), *map(Text, values))
+    console_for(False, stderr=False).print(table)
+
+
+def _print_timings(seconds: Mapping[str, float]) -> None:
+    from rich.table import Table
+
+    whole = sum(seconds.values())
+    table = Table("", "seconds", "share", title="Where the seconds went", title_justify="left")
+    for name, spent in [*seconds.items(), ("in all", whole)]:
+        table.add_row(name, f"{spent:.2f}", f"{100 * spent / whole:.0f} %")
     console_for(False, stderr=False).print(table)
 
 

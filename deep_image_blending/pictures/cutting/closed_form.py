@@ -8,15 +8,17 @@ the right-hand side, so that time and memory grow with the band and not with the
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, sparse
-from scipy.sparse import linalg
+from scipy import ndimage
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures.cutting.regions import EIGHT, Bool, Float, box_of
+
+if TYPE_CHECKING:
+    from scipy.sparse import linalg
 
 Matrix = Any
 """scipy.sparse.csr_array; its stubs make it generic, which the installed class is not everywhere."""
@@ -63,6 +65,8 @@ def matting_system(picture: Float, known: Float, unknown: Bool, epsilon: float) 
 
     Arguments as in `closed_form_alpha`. `matrix @ alpha[unknown] = right` has the alpha that is sought.
     """
+    from scipy import sparse
+
     stencil, neighbours = _stencils(picture, unknown, epsilon)
     numbers = _numbered(unknown)
     padded = np.pad(known.astype(np.float64), 2).ravel()
@@ -136,6 +140,9 @@ def _window_laplacians(colours: npt.NDArray[Any], epsilon: float) -> dict[tuple[
 
 def _solved(matrix: Matrix, right: npt.NDArray[Any], rows: Any, columns: Any) -> npt.NDArray[Any]:
     """Direct for small bands; conjugate gradients with a coarse level for large ones."""
+    from scipy import sparse
+    from scipy.sparse import linalg
+
     # A pixel that no known one reaches has nothing to say; a little weight keeps the matrix regular.
     matrix = matrix + sparse.diags_array(np.full(len(right), 1e-9)).tocsr()
     if len(right) <= _DIRECT:
@@ -150,6 +157,9 @@ def _two_levels(matrix: Matrix, rows: Any, columns: Any) -> linalg.LinearOperato
 
     The coarse level has one unknown a block of pixels, its basis smoothed once (Vanek, Mandel, Brezina 1996).
     """
+    from scipy import sparse
+    from scipy.sparse import linalg
+
     count = len(rows)
     _, block = np.unique((rows // _BLOCK) * (columns.max() // _BLOCK + 1) + columns // _BLOCK, return_inverse=True)
     plain = sparse.csr_array((np.ones(count), (np.arange(count), block)))
@@ -169,6 +179,8 @@ def _two_levels(matrix: Matrix, rows: Any, columns: Any) -> linalg.LinearOperato
 
 
 def _factorised(matrix: Matrix) -> Any:
+    from scipy.sparse import linalg
+
     return linalg.splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
 
 
