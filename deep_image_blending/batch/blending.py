@@ -128,12 +128,12 @@ def _job(one: Insertion, target: Picture | None, limits: Limits) -> Job:
     }
     if "weights" in given:
         given["weights"] = local_copy(str(given["weights"]))
-    limit = int(given["max_pixels"]) if "max_pixels" in given else None
     if target is None:
-        inputs = read_inputs(files["source_file"], files.get("mask_file"), files["target_file"], limit)
+        inputs = read_inputs(files["source_file"], files.get("mask_file"), files["target_file"], placed(given))
     else:
         # The canvas has its final size already.
         given.pop("ts", None)
+        limit = int(given["max_pixels"]) if "max_pixels" in given else None
         inputs = _onto(target, files, limit)
     inputs = altered(inputs, one.alteration, placed(given).fit_mask)
     return new_job({name: value for name, value in given.items() if name not in files}, inputs=inputs)
