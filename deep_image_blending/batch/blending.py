@@ -16,6 +16,7 @@ from deep_image_blending.batch.row import Insertion, Row
 from deep_image_blending.batch.store import local_copy
 from deep_image_blending.measures import evaluate_scene
 from deep_image_blending.objectives.objective import Prepared
+from deep_image_blending.options.resolve import placed
 from deep_image_blending.options.stored import options_to_dict
 from deep_image_blending.passes import poisson_start
 from deep_image_blending.pictures import Picture, Pixels, in_srgb, load_picture
@@ -127,12 +128,12 @@ def _job(one: Insertion, target: Picture | None, limits: Limits) -> Job:
     }
     if "weights" in given:
         given["weights"] = local_copy(str(given["weights"]))
-    limit = int(given["max_pixels"]) if "max_pixels" in given else None
     if target is None:
-        inputs = read_inputs(files["source_file"], files.get("mask_file"), files["target_file"], limit)
+        inputs = read_inputs(files["source_file"], files.get("mask_file"), files["target_file"], placed(given))
     else:
         # The canvas has its final size already.
         given.pop("ts", None)
+        limit = int(given["max_pixels"]) if "max_pixels" in given else None
         inputs = _onto(target, files, limit)
     inputs = altered(inputs, one.alteration)
     return new_job({name: value for name, value in given.items() if name not in files}, inputs=inputs)

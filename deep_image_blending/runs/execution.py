@@ -39,7 +39,7 @@ from deep_image_blending.runs import plan
 from deep_image_blending.runs.devices import arithmetic, described, free_caches
 from deep_image_blending.runs.directory import RunDirectory, command_line, versions
 from deep_image_blending.runs.inputs import Say, scene_of, start_picture
-from deep_image_blending.runs.job import Hooks, Job
+from deep_image_blending.runs.job import Hooks, Job, on_host
 from deep_image_blending.runs.networks import Wanted, load_backbones
 from deep_image_blending.runs.recorder import Interrupted, Recorded, Recorder
 from deep_image_blending.solve.lbfgs import LBFGS
@@ -117,8 +117,8 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
     # Said when all is settled: what can't be done is one line alone.
     say = said.append
     placement, timings = job.options.placement, job.timings
-    shapes = job.inputs.source.pixels.shape, job.inputs.target.pixels.shape
-    plan.require_room_for_pictures(*shapes, placement, _host_limit(job))
+    sizes = {"source": job.inputs.source.pixels.shape, "target": job.inputs.target.pixels.shape}
+    plan.require_room_for_pictures(sizes, placement, on_host(job.machine, job.options), read=True)
     placed = scene_of(job.inputs, job.options, say, timings)
     scene, options = placed.scene, placed.options
     start = start_picture(options, scene.canvas, job.start)
@@ -141,11 +141,6 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
     for message in said:
         hooks.say(message)
     return Ready(job, scene, options, loaded, decision, start, tuple(said), placed.matte)
-
-
-def _host_limit(job: Job) -> float | None:
-    """GiB that the process may hold on the host; on a graphics card --max-memory means the card's."""
-    return job.machine.max_memory if job.options.device == "cpu" else None
 
 
 def begin_run(run: RunDirectory, ready: Ready) -> None:

@@ -14,10 +14,19 @@ from deep_image_blending.errors import InputError
 from deep_image_blending.files import sha256_of
 from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.options.run_options import STARTS, Options
-from deep_image_blending.pictures import Float, Picture, as_float, load_mask, load_picture, looks_inverted
+from deep_image_blending.pictures import (
+    Float,
+    Picture,
+    as_float,
+    load_mask,
+    load_picture,
+    looks_inverted,
+    picture_size,
+)
 from deep_image_blending.pictures.cutting.matte import matted
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
+from deep_image_blending.runs import plan
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.timings import Timings
 
@@ -52,10 +61,23 @@ class Inputs:
 
 
 def read_inputs(
-    source: Path, mask: Path | None, target: Path, max_pixels: int | None = None, kind: SceneKind = "placed"
+    source: Path,
+    mask: Path | None,
+    target: Path,
+    placement: Placement | None = None,
+    kind: SceneKind = "placed",
+    max_memory: float | None = None,
 ) -> Inputs:
-    """Read the three files. Raises InputError that names the one that is wrong."""
-    limit: dict[str, Any] = {} if max_pixels is None else {"max_pixels": max_pixels}
+    """Read the three files, where their headings say that there is memory for them.
+
+    max_memory: GiB that the process may hold on the host. Raises InputError that names the file that is wrong.
+    """
+    placement = placement or Placement()
+    limit: dict[str, Any] = {} if placement.max_pixels is None else {"max_pixels": placement.max_pixels}
+    files = {"source": source, "target": target, **({} if mask is None else {"mask": mask})}
+    sizes = {name: picture_size(path, **limit) for name, path in files.items()}
+    own = placement if kind == "placed" else dataclasses.replace(placement, ss=None)
+    plan.require_room_for_pictures(sizes, own, max_memory)
     return Inputs(
         load_picture(source, **limit),
         None if mask is None else load_mask(mask, **limit),
@@ -65,7 +87,7 @@ def read_inputs(
     )
 
 
-def inputs_of(run: RunDirectory, max_pixels: int | None = None) -> Inputs:
+def inputs_of(run: RunDirectory, placement: Placement, max_memory: float | None = None) -> Inputs:
     """The inputs that a run was made of. Raises InputError when one is gone or has changed."""
     entries = run.manifest.get("inputs", {})
     paths: dict[str, Path | None] = {"mask": None}
@@ -81,7 +103,7 @@ def inputs_of(run: RunDirectory, max_pixels: int | None = None) -> Inputs:
     source, target = paths.get("source"), paths.get("target")
     if source is None or target is None:
         raise InputError(f"run '{run.path}' does not say what it was made of; start a new run")
-    return read_inputs(source, paths["mask"], target, max_pixels, run.manifest.get("scene", "placed"))
+    return read_inputs(source, paths["mask"], target, placement, run.manifest.get("scene", "placed"), max_memory)
 
 
 @dataclass(frozen=True)

@@ -127,9 +127,14 @@ def new_job(given: Given, passes: tuple[PassName, ...] = PASSES, inputs: Inputs 
         files = chosen(PictureFiles, given)
         assert files.source_file is not None
         assert files.target_file is not None
-        limit = options.placement.max_pixels
         with timings.part("reading"):
-            inputs = read_inputs(files.source_file, files.mask_file, files.target_file, limit)
+            inputs = read_inputs(
+                files.source_file,
+                files.mask_file,
+                files.target_file,
+                options.placement,
+                max_memory=on_host(machine, options),
+            )
     return Job(
         inputs,
         options,
@@ -164,9 +169,15 @@ def job_of_first_pass(given: Given, inputs: Inputs | None = None) -> Job:
     if inputs is None:
         assert files.first_pass_file is not None
         assert files.target_file is not None
-        limit = options.placement.max_pixels
         with timings.part("reading"):
-            inputs = read_inputs(files.first_pass_file, files.mask_file, files.target_file, limit, "first pass")
+            inputs = read_inputs(
+                files.first_pass_file,
+                files.mask_file,
+                files.target_file,
+                options.placement,
+                "first pass",
+                on_host(machine, options),
+            )
     return Job(
         inputs,
         options,
@@ -197,9 +208,11 @@ def resumed_job(path: Path, given: Given, passes: tuple[PassName, ...]) -> Job:
         known = run.manifest.get("inputs", {}).get(name, {}).get("path")
         if file is not None and str(Path(file).absolute()) != known:
             raise InputError(f"run '{path}' was made of '{known}', not of '{file}'; start a new run")
-    limit = given.get("max_pixels")
+    placement, limit = stored.placement, given.get("max_pixels")
+    if limit is not None:
+        placement = dataclasses.replace(placement, max_pixels=int(limit))
     with timings.part("reading"):
-        inputs = inputs_of(run, stored.placement.max_pixels if limit is None else int(limit))
+        inputs = inputs_of(run, placement, on_host(machine, stored))
     done = {name for name, entry in run.manifest.get("passes", {}).items() if entry.get("status") == "done"}
     left = tuple(name for name in passes if name not in done)
     # A pass goes on the way it was begun, so that it ends with the same picture, bit for bit.
@@ -241,7 +254,7 @@ def again_job(path: Path, given: Given) -> Job:
     if _of_device(machine):
         options, said = _on_device(options, machine)
     with timings.part("reading"):
-        inputs = inputs_of(run, stored.placement.max_pixels)
+        inputs = inputs_of(run, stored.placement, on_host(machine, options))
     return Job(
         inputs,
         options,
@@ -262,6 +275,11 @@ def stored_options(run: RunDirectory) -> Options:
     if "options" not in run.manifest:
         raise InputError(f"'{manifest}' does not say the run's options; start a new run")
     return options_from(run.manifest["options"], f"'{manifest}'")
+
+
+def on_host(machine: Machine, options: Options) -> float | None:
+    """GiB that the process may hold on the host; on a graphics card --max-memory means the card's."""
+    return machine.max_memory if options.device == "cpu" else None
 
 
 def _of_device(machine: Machine) -> bool:

@@ -53,6 +53,8 @@ _A_CANVAS_PIXEL = 12
 _A_MEASURED_PIXEL = 170
 """Bytes for a finished picture: composed and encoded, and measured; the last stay with the heap. Fitted to
 measured peaks (tests/benchmarks/memory.py)."""
+_A_DECODED_PIXEL = 9
+"""Bytes that a decoder holds beside the picture that it gives."""
 _CUDA_LIBRARIES = 640 * 2**20
 """A CUDA context and the workspaces of its libraries."""
 GIB = 2**30
@@ -363,26 +365,30 @@ def _finishing(scene: Scene) -> tuple[int, int]:
 
 
 def require_room_for_pictures(
-    source: tuple[int, ...], target: tuple[int, ...], placement: Placement, limit: float | None
+    sizes: Mapping[str, tuple[int, ...]], placement: Placement, limit: float | None, read: bool = False
 ) -> None:
-    """Raise InputError where reading and rescaling pictures of these shapes alone would take too much.
+    """Raise InputError where reading and rescaling pictures of these sizes alone would take too much.
 
-    limit: GiB that the process may hold. What is over the limit of pixels is refused elsewhere.
+    sizes: (rows, columns) of `source`, `target` and, where there is one, `mask`. limit: GiB that the process may
+    hold. read: they are in memory already. What is over the limit of pixels is refused elsewhere.
     """
-    canvas = rescaled_size(target, placement.ts, placement.square)
-    own = rescaled_size(source, placement.ss, placement.square)
+    canvas = rescaled_size(sizes["target"], placement.ts, placement.square)
+    own = rescaled_size(sizes["source"], placement.ss, placement.square)
     most = placement.max_pixels or DEFAULT_MAX_PIXELS
     if max(canvas[0] * canvas[1], own[0] * own[1]) > most:
         return
-    # As read, three bytes a pixel; Pillow rescales four; then the canvas, and the source in 32-bit numbers.
-    need = 3 * (target[0] * target[1] + source[0] * source[1])
-    need += (3 if canvas == target[:2] else 11) * canvas[0] * canvas[1] + 16 * own[0] * own[1]
+    # Pillow rescales four bytes a pixel; then the canvas, and the source in 32-bit numbers.
+    need = (3 if canvas == sizes["target"][:2] else 11) * canvas[0] * canvas[1] + 16 * own[0] * own[1]
+    if not read:
+        areas = {name: size[0] * size[1] for name, size in sizes.items()}
+        kept = sum((4 if name == "mask" else 3) * area for name, area in areas.items())
+        need = kept + max(need, _A_DECODED_PIXEL * max(areas.values()))
     held = memory.resident()
     hand = at_hand("cpu", held, None if limit is None else round(limit * GIB))
     if held + need > hand.host:
         raise InputError(
-            f"not enough memory: the pictures alone, {canvas[1]}x{canvas[0]} and {own[1]}x{own[0]}, would take "
-            f"about {_gib(held + need)}, and {_gib(hand.host)} are at hand; give smaller --ss and --ts"
+            f"not enough memory: the pictures alone would take about {_gib(held + need)}, and {_gib(hand.host)} "
+            "are at hand; give smaller pictures, or smaller --ss and --ts"
         )
 
 

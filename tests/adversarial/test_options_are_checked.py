@@ -12,6 +12,7 @@ from deep_image_blending.declaration import Option
 from deep_image_blending.errors import InputError
 from deep_image_blending.options.catalogue import catalogue
 from deep_image_blending.pictures import load_picture
+from deep_image_blending.runs import memory_at_hand
 from tests.adversarial.trial import Trial
 
 NUMBERS = {name: one for name, one in catalogue().items() if one.kind in ("number", "whole number")}
@@ -107,6 +108,21 @@ def test_the_check_of_memory_comes_before_a_picture_is_rescaled(
     monkeypatch.setattr("deep_image_blending.pictures.scene.resized_picture", lambda *_: pytest.fail("rescaled"))
     words = ("--ts", 20000, "--max-pixels", 10**9, "--max-memory", 1)
     assert "not enough memory: the pictures alone" in trial.run(*words).complaint
+
+
+@pytest.mark.parametrize("part", ["source", "mask", "target"])
+def test_the_check_of_memory_comes_before_a_picture_is_decoded(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    large = trial.folder / "large.png"
+    Image.new("L", (9000, 8000)).save(large)
+    for name in ("load_picture", "load_mask"):
+        monkeypatch.setattr(f"deep_image_blending.runs.inputs.{name}", lambda *_, **__: pytest.fail("decoded"))
+    # More than torch alone takes, less than 72 megapixels take beside it.
+    limit = memory_at_hand.resident() / 2**30 + 0.5
+    tried = trial.run(f"--{part}-file", large, "--max-memory", limit, "--output-dir", trial.folder / "run")
+    assert "not enough memory: the pictures alone" in tried.complaint
+    assert not (trial.folder / "run").exists()
 
 
 def test_remedies_fit_what_was_asked(trial: Trial) -> None:

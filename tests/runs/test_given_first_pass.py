@@ -44,7 +44,7 @@ def test_a_limit_of_pixels_is_remembered(case: Case, tmp_path: Path, monkeypatch
     from deep_image_blending.runs import inputs
 
     plain = inputs.read_inputs
-    monkeypatch.setattr(inputs, "read_inputs", lambda *given: asked.append(given[3]) or plain(*given))
+    monkeypatch.setattr(inputs, "read_inputs", lambda *given: asked.append(given[3].max_pixels) or plain(*given))
     assert run_command(["evaluate", str(folder), "--features", "none"]) == 0
     _interrupted(folder)
     assert run_command(["run", "--resume", "--quiet", "--output-dir", str(folder)]) == 0

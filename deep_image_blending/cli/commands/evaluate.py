@@ -61,7 +61,7 @@ class Evaluate(Command):
             if path.is_dir():
                 run = RunDirectory.open(path, write=False)
                 options = stored_options(run)
-                scene = scene_of(inputs_of(run, options.placement.max_pixels), options, lambda _: None).scene
+                scene = scene_of(inputs_of(run, options.placement), options, lambda _: None).scene
                 finished = [file for name in reversed(PASSES) if (file := run.picture_path(name)).is_file()]
                 if not finished:
                     raise InputError(f"run '{path}' has no finished pass to evaluate; continue it with --resume")

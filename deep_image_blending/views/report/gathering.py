@@ -83,7 +83,7 @@ def gathered(run: RunDirectory, name: str) -> Shown:
 def _scene(run: RunDirectory) -> Scene:
     """The run's scene, from its inputs. Raises InputError where they are gone, changed, or placed otherwise."""
     options = stored_options(run)
-    scene = scene_of(inputs_of(run, options.placement.max_pixels), options, lambda _: None).scene
+    scene = scene_of(inputs_of(run, options.placement), options, lambda _: None).scene
     if list(scene.region()) != list(run.manifest.get("placement", {}).get("region", ())):
         raise InputError(f"run '{run.path}' was placed in another way")
     return scene
