@@ -67,7 +67,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     """SIGINT, SIGTERM or SIGHUP asks the pass to stop at the next evaluation.
 
     Before the pass has first asked whether to, when it has nothing to save, and at a second signal, it stops at
-    once by KeyboardInterrupt. A second SIGHUP means no haste: of a closing terminal, system and shell both send it.
+    once by KeyboardInterrupt. A second SIGHUP means no haste: system and shell both send it as a terminal closes.
     """
     polled = asked = False
 

@@ -39,6 +39,11 @@ class Features:
     weight: Mapping[str, Tensor]
     heads: Mapping[str, Head]
 
+    @property
+    def empty(self) -> bool:
+        """Whether the picture is too small for the deepest layer to have a value."""
+        return any(not found.numel() for seen in (self.ours, self.theirs) for found in seen.values())
+
     def clouds(self, layer: str) -> tuple[Array, Array]:
         """The blend's features in the mask, (N, C), and the target's, (M, C), at `SAMPLES` positions at most."""
         weight, head = self.weight[layer], self.heads.get(layer)

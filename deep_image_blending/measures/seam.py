@@ -38,7 +38,11 @@ def seam_visibility(picture: Array, mask: Array) -> float:
     if inside.all() or not inside.any():
         return math.nan
     lightness = lab(picture)[..., 0]
-    magnitude = np.hypot(np.gradient(lightness, axis=0), np.gradient(lightness, axis=1))
+    rows, columns = (
+        np.zeros_like(lightness) if lightness.shape[axis] < 2 else np.gradient(lightness, axis=axis)
+        for axis in (0, 1)
+    )
+    magnitude = np.hypot(rows, columns)
     distance = np.where(inside, ndimage.distance_transform_edt(inside), ndimage.distance_transform_edt(~inside))
     beside = (distance >= 3) & (distance <= 6)
     return ratio(mean(magnitude[distance <= 1]), mean(magnitude[beside]))

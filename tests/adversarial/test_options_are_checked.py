@@ -123,6 +123,17 @@ def test_the_check_of_memory_comes_before_a_picture_is_decoded(
     assert not (trial.folder / "run").exists()
 
 
+@pytest.mark.parametrize("size", [(1, 24), (24, 1), (1, 1)])
+def test_a_target_one_pixel_wide_is_blended_and_measured(trial: Trial, size: tuple[int, int]) -> None:
+    target, folder = trial.folder / "narrow.png", trial.folder / "run"
+    Image.effect_noise(size, 90).convert("RGB").save(target)
+    words = ("--style-layers", "relu1_2", "--content-weight", 0, "--x", size[1] // 2, "--y", size[0] // 2)
+    assert trial.run("--target-file", target, *words, "--output-dir", folder).code == 0
+    assert Image.open(folder / "second_pass.png").size == size
+    assert trial("evaluate", folder).code == 0
+    assert trial("report", folder).code == 0
+
+
 def test_remedies_fit_what_was_asked(trial: Trial) -> None:
     nowhere = trial.folder / "nowhere"
     for words in (("run", "--resume", "--output-dir", nowhere), ("make-video", nowhere), ("report", nowhere)):
