@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from deep_image_blending.pictures.scene import Scene
     from deep_image_blending.runs.execution import Outcome
-
-_SENSELESS = 10.0
 
 
 def lines(outcome: Outcome) -> Iterator[str]:
@@ -24,7 +23,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
     seconds = sum(result.seconds for result in outcome.results.values())
     yield f"{run.picture_path(last)}"
     yield f"  {width}x{height} pixels, optimised for {seconds:.1f} s"
-    said = _changes(run.manifest.get("metrics", {}).get(last, {}), _seam_of_paste(outcome.scene))
+    said = changes(run.manifest.get("metrics", {}).get(last, {}), _seam_of_paste(outcome.scene))
     if said:
         yield f"  {said}"
     for name, result in outcome.results.items():
@@ -33,24 +32,23 @@ def lines(outcome: Outcome) -> Iterator[str]:
     yield f"  beside it: composite.png, the paste; first_pass.png; all of the run in {run.path}"
 
 
-def _seam_of_paste(scene: Scene) -> float:
-    from deep_image_blending.measures.blend import CLOSE
-    from deep_image_blending.measures.seam import seam_visibility
-
-    window = scene.window(CLOSE)
-    pasted = window.target + (window.source - window.target) * window.mask[..., None]
-    return seam_visibility(pasted, window.mask)
-
-
-def _changes(measures: dict[str, float], pasted: float) -> str:
-    """Measures in words, without those that a picture of one colour makes senseless. pasted: the paste's seam."""
-    found = {name: value for name, value in measures.items() if value < _SENSELESS}
+def changes(measures: Mapping[str, float], pasted: float) -> str:
+    """Measures of the finished picture in words. pasted: the seam of the plain paste; nan where it has none."""
     parts = []
-    if "seam" in found:
-        before = f"{pasted:.2f} → " if pasted < _SENSELESS else ""
-        parts.append(f"seam {before}{found['seam']:.2f} (1: no more visible than what lies beside it)")
-    for name in ("saturation", "contrast"):
-        if f"{name}_kept" in found:
-            word = "colour" if name == "saturation" else name
-            parts.append(f"{word} kept {100 * found[f'{name}_kept']:.0f} %")
+    if "seam" in measures:
+        before = f"{pasted:.1f} → " if math.isfinite(pasted) else ""
+        parts.append(f"seam {before}{measures['seam']:.1f} (1: no more visible than what lies beside it)")
+    if "saturation_kept" in measures:
+        parts.append(f"colour kept {100 * measures['saturation_kept']:.0f} %")
+    if "contrast_kept" in measures:
+        parts.append(f"contrast kept {100 * measures['contrast_kept']:.0f} %")
     return "; ".join(parts)
+
+
+def _seam_of_paste(scene: Scene) -> float:
+    from deep_image_blending.measures.blend import Blend
+    from deep_image_blending.measures.seam import seam_visibility
+    from deep_image_blending.pictures import in_srgb
+
+    close = Blend(scene, in_srgb(scene.composed(*scene.pasted()), scene.target), "", None).close
+    return seam_visibility(close.picture, close.mask)

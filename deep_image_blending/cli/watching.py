@@ -68,7 +68,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     """SIGINT, SIGTERM or SIGHUP asks the pass to stop at the next evaluation.
 
     Before the pass has first asked whether to, when it has nothing to save, and at a second signal, it stops at
-    once by KeyboardInterrupt.
+    once by KeyboardInterrupt. A second SIGHUP means no haste: system and shell both send it as a terminal closes.
     """
     polled = asked = False
 
@@ -79,6 +79,8 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal asked
+        if asked and number == getattr(signal, "SIGHUP", None):
+            return
         if asked or not polled:
             raise KeyboardInterrupt
         asked = True

@@ -32,9 +32,6 @@ def evaluate_scene(
             f"{scene.canvas[1]}x{scene.canvas[0]}: give a blend of this target"
         )
     blend = Blend(scene, picture, backbone or "", weights)
-    found = {
-        name: measure.take(blend)
-        for name, measure in declared().items()
-        if backbone is not None or not measure.of_features
-    }
+    sees = backbone is not None and not blend.features.empty
+    found = {name: measure.take(blend) for name, measure in declared().items() if sees or not measure.of_features}
     return {name: value for name, value in found.items() if math.isfinite(value)}

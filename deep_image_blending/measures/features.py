@@ -39,6 +39,11 @@ class Features:
     weight: Mapping[str, Tensor]
     heads: Mapping[str, Head]
 
+    @property
+    def empty(self) -> bool:
+        """Whether the picture is too small for the deepest layer to have a value."""
+        return any(not found.numel() for seen in (self.ours, self.theirs) for found in seen.values())
+
     def clouds(self, layer: str) -> tuple[Array, Array]:
         """The blend's features in the mask, (N, C), and the target's, (M, C), at `SAMPLES` positions at most."""
         weight, head = self.weight[layer], self.heads.get(layer)
@@ -49,11 +54,10 @@ class Features:
 def features_of(view: View, backbone: str, weights: Path | None = None) -> Features:
     """What a backbone sees. Windows larger than `LONGEST` are scaled down by a whole number.
 
-    Raises InputError where the backbone can't be had, or needs a larger picture than the window.
+    Raises InputError where the backbone can't be had.
     """
     import torch
 
-    from deep_image_blending.errors import InputError
     from deep_image_blending.networks.backbones import default_taps, load_backbone
     from deep_image_blending.networks.mask_regions import resample
 
@@ -64,13 +68,6 @@ def features_of(view: View, backbone: str, weights: Path | None = None) -> Featu
     layers = {*style_layers, content_layer}
     network = load_backbone(backbone, layers, weights=weights).network.to(torch.device("cpu"))
     strides = network.strides()
-    smallest = max(strides[layer] for layer in layers)
-    if min(window.mask.shape) < smallest:
-        height, width = window.mask.shape
-        raise InputError(
-            f"{width}x{height} pixels are too few for the layers of {backbone}, which measures style and content: "
-            f"it takes {smallest}x{smallest} at least"
-        )
     place = _seen_by(window.mask, network.reach(), max(strides.values()))
     mask = torch.from_numpy(window.mask[place])[None, None]
     with torch.no_grad():

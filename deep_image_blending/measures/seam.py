@@ -38,12 +38,11 @@ def seam_visibility(picture: Array, mask: Array) -> float:
     if inside.all() or not inside.any():
         return math.nan
     lightness = lab(picture)[..., 0]
-    magnitude = np.hypot(_slope(lightness, 0), _slope(lightness, 1))
+    rows, columns = (
+        np.zeros_like(lightness) if lightness.shape[axis] < 2 else np.gradient(lightness, axis=axis)
+        for axis in (0, 1)
+    )
+    magnitude = np.hypot(rows, columns)
     distance = np.where(inside, ndimage.distance_transform_edt(inside), ndimage.distance_transform_edt(~inside))
     beside = (distance >= 3) & (distance <= 6)
     return ratio(mean(magnitude[distance <= 1]), mean(magnitude[beside]))
-
-
-def _slope(plane: Array, axis: int) -> Array:
-    """The gradient along an axis; across a picture that is one pixel wide there is none."""
-    return np.gradient(plane, axis=axis) if plane.shape[axis] > 1 else np.zeros_like(plane)

@@ -462,9 +462,6 @@ def _measures(scene: Scene, pixels: Pixels) -> dict[str, float]:
     """
     try:
         return evaluate_scene(scene, pixels)
-    except InputError as error:
-        warnings.warn(f"{error}; the other measures are taken", stacklevel=2)
-        return evaluate_scene(scene, pixels, backbone=None)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

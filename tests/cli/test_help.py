@@ -27,6 +27,17 @@ def test_every_command_is_listed_under_its_purpose(capsys: pytest.CaptureFixture
     assert set(typer.main.get_command(app_of(everything=True)).commands) == {*COMMANDS, "blend"}  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("command", ["run", "make-video", "batch", None])
+def test_help_is_the_same_however_it_is_asked_for(command: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    own = [] if command is None else [command]
+    shown = []
+    for words in (["help", *own], [*own, "-h"], [*own, "--help"]):
+        assert run_command(words) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1] == shown[2]
+    assert " ".join(["Usage: blend", *own]) in shown[0]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_has_an_example_and_every_option_in_a_group(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command([name, "--help"]) == 0

@@ -226,7 +226,7 @@ def test_killed_while_the_second_pass_is_made_again_both_results_are_there_in_th
 # Interrupted
 
 
-INTERRUPT, TERMINATE = signal.SIGINT, signal.SIGTERM
+INTERRUPT, TERMINATE, HANG_UP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 @pytest.mark.parametrize(
@@ -239,6 +239,8 @@ INTERRUPT, TERMINATE = signal.SIGINT, signal.SIGTERM
         (TERMINATE, "passes.two_passes", "_Pass._objective", 1, "stopped at once"),
         (INTERRUPT, "runs.recorder", "Recorder.__call__", 1, "stopped at once"),
         (INTERRUPT, "runs.recorder", "Recorder.__call__", 7, "checkpoint written"),
+        (HANG_UP, "runs.execution", "load_backbones", 1, "nothing was written"),
+        (HANG_UP, "runs.recorder", "Recorder.__call__", 7, "checkpoint written"),
         (TERMINATE, "runs.recorder", "Recorder.__call__", STEPS, "checkpoint written"),
         (TERMINATE, "runs.directory", "RunDirectory.drop_checkpoints", 1, "stopped after the first pass"),
         (TERMINATE, "passes.two_passes", "_Pass._objective", 2, "stopped at once"),
@@ -276,6 +278,16 @@ def test_a_second_signal_stops_at_once_and_keeps_the_last_checkpoint(
     twice = SignalAt("runs.recorder", "Recorder.__call__", 6, (signal.SIGINT, signal.SIGTERM))
     assert "stopped at once" in complaint(blend(*begin(pictures, path), "--quiet", suffering=twice), 130)
     assert [found.name for found in sorted((path / "checkpoints").iterdir())][-1] == "first_pass.000005.ckpt"
+    assert blend(*resume(path)).code == 0
+    assert_same_run(path, natural)
+
+
+def test_a_second_hang_up_is_the_same_terminals_and_waits_for_the_checkpoint(
+    blend: Commands, pictures: Case, natural: Path, path: Path
+) -> None:
+    twice = SignalAt("runs.recorder", "Recorder.__call__", 6, (signal.SIGHUP, signal.SIGHUP))
+    assert "checkpoint written" in complaint(blend(*begin(pictures, path), "--quiet", suffering=twice), 130)
+    assert [found.name for found in sorted((path / "checkpoints").iterdir())][-1] == "first_pass.000006.ckpt"
     assert blend(*resume(path)).code == 0
     assert_same_run(path, natural)
 
