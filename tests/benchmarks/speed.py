@@ -186,7 +186,7 @@ def peak(times: int) -> float:
 
 
 def shares(times: int) -> dict[str, dict[str, float]]:
-    """4. Embedded features at 250x350, with gradient: processor seconds, and the share of the peak.
+    """Embedded features at 250x350, with gradient: processor seconds, and the share of the peak.
 
     Beside it each convolution alone with its bias, forth and back, which bounds what a better evaluation could
     reach; NCHW and oneDNN's own layout, forth alone, beside channels last.
