@@ -54,7 +54,8 @@ def target_statistics(setting: Setting, own: Float) -> TargetStatistics:
     if options.weights["style"] and options.style_from == "similar":
         shown = target + mask * (image_tensor(setting.begun, device) - target)
         # Both passes see the same of it.
-        key = ("pooled", network.name, style_taps[-1], window.top, window.left, window.scale, window.mask.shape)
+        place = (window.top, window.left, window.scale, window.mask.shape)
+        key = ("pooled", network.name, network.normalisation, style_taps[-1], place)
         seen = setting.prepared.once(key, lambda: pooled(network, target, style_taps[-1]))
         full = similarity(network, seen, shown, mask, style_taps[-1])
         sizes, strides = network.sizes((target.shape[2], target.shape[3])), network.strides()
