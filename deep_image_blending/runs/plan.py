@@ -374,15 +374,14 @@ def require_room_for_pictures(
     hold. read: they are in memory already. What is over the limit of pixels is refused elsewhere.
     """
     canvas = rescaled_size(sizes["target"], placement.ts, placement.square)
-    turns = placement.rotate % 360 != 0
-    whole = turned_size(sizes["source"][:2], placement.rotate) if turns else sizes["source"]
+    whole = turned_size(rescaled_size(sizes["source"], None), placement.rotate)
     own = rescaled_size(whole, placement.ss, placement.square)
     most = placement.max_pixels or DEFAULT_MAX_PIXELS
     if max(canvas[0] * canvas[1], own[0] * own[1]) > most:
         return
     # Pillow rescales four bytes a pixel; then the canvas, and the source in 32-bit numbers.
     need = (3 if canvas == sizes["target"][:2] else 11) * canvas[0] * canvas[1] + 16 * own[0] * own[1]
-    if turns:
+    if placement.rotate % 360:
         # Pixels and mask in 32-bit numbers, before and after.
         need += 32 * whole[0] * whole[1]
     if not read:
