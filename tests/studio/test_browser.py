@@ -349,3 +349,31 @@ def test_axe_finds_nothing(
     for one in found:
         assert one.violations_count == 0, one.generate_report()
     context.close()
+
+
+def test_fingers_draw_and_two_of_them_zoom(browser: Any, served: Served, pictures: dict[str, Path]) -> None:
+    context = browser.new_context(viewport={"width": 1000, "height": 700}, has_touch=True)
+    page = opened_page(context, served)
+    bring(page, pictures)
+    hand = context.new_cdp_session(page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+        hand.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
+    touch("Start", spot(page, 15, 35, (120, 160)))
+    for place in ((60, 80), (105, 125)):
+        touch("Move", spot(page, *place, (120, 160)))
+    touch("End")
+    page.locator("#mask-file").wait_for()
+    assert [number(page, f"box-{side}") for side in range(4)] == pytest.approx([15, 35, 106, 126], abs=2)
+    level = page.locator("#zoom-level").inner_text()
+    touch("Start", (300, 300), (400, 300))
+    for apart in (20, 60, 100):
+        touch("Move", (300 - apart / 2, 300), (400 + apart / 2, 300))
+    touch("End")
+    playwright.expect(page.locator("#zoom-level")).not_to_have_text(level)
+    grown = float(page.locator("#zoom-level").inner_text().split()[0]) / float(level.split()[0])
+    assert grown == pytest.approx(2, rel=0.1)
+    assert page.faults == []
+    context.close()
