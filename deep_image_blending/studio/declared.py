@@ -94,11 +94,19 @@ def command_of(given: Mapping[str, Any]) -> tuple[str, ...]:
     """The `blend run` that makes the same picture, word by word."""
     words = ["blend", "run"]
     for name, value in given.items():
-        if value is True:
-            words.append(catalogue()[name].flag)
-        elif value is not False:
-            words += [catalogue()[name].flag, f"{value:g}" if isinstance(value, float) else str(value)]
+        one = catalogue()[name]
+        if isinstance(value, bool):
+            flag = one.flag if value else one.negative
+            words += [] if flag is None else [flag]
+        else:
+            words += [one.flag, _digits(value) if isinstance(value, float) else str(value)]
     return tuple(words)
+
+
+def _digits(value: float) -> str:
+    """A number as short as it can be read back from."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def as_text(command: tuple[str, ...] | list[str]) -> str:

@@ -36,7 +36,7 @@ def quick_poisson(source: Picture, mask: Float, target: Picture, placement: Plac
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scene = compose_scene(source, mask, target, placement)
-    window, paste = scene.window(2), None
+    window = scene.window(2)
     small = window.coarser(max(1, -(-max(window.mask.shape) // LONGEST)))
     inside = small.mask > 0
     solved = solve_poisson(small.target, guidance_laplacian(small.source), inside, tolerance=_TOLERANCE)

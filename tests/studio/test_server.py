@@ -23,6 +23,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from deep_image_blending.cli.app import run_command
 from deep_image_blending.studio import pages, server
+from deep_image_blending.studio.declared import command_of
 from deep_image_blending.studio.safety import Guard
 from deep_image_blending.studio.server import Studio
 from tests.conftest import Case
@@ -339,6 +340,12 @@ def test_paths_follow_edges_and_stay_in_the_picture(page: TestClient, tmp_path: 
     assert all(38 <= column <= 41 for _, column in found)
     assert asked([5, 39], [500, 0]).status_code == 400
     assert asked("x", [5, 5]).status_code == 400
+
+
+def test_a_command_keeps_every_digit_and_what_is_switched_off() -> None:
+    given = {"rotate": 12.3456789, "x": 20.0, "flip": True, "smoothing": False, "style_weight": 0.1}
+    words = "blend run --rotate 12.3456789 --x 20 --flip --no-smoothing --style-weight 0.1"
+    assert command_of(given) == tuple(words.split())
 
 
 def test_the_page_asks_nobody_else_for_anything() -> None:
