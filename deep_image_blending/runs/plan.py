@@ -27,6 +27,8 @@ from deep_image_blending.networks.region import RegionFeatures, changed_boxes
 from deep_image_blending.objectives import recipe
 from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.objectives.painted import Framed
+from deep_image_blending.objectives.schedule import Stage
+from deep_image_blending.objectives.taps import shallow
 from deep_image_blending.objectives.target_style import TILE
 from deep_image_blending.options.pass_options import PassName, PassOptions
 from deep_image_blending.options.run_options import Options
@@ -303,7 +305,7 @@ def _level_plans(
     found, done = [], 0
     for stage in schedule(scene, own):
         coarse = averaged(mask[..., None], stage.scale)[..., 0]
-        found.append(_level_plan(scene, options, network, name, way, coarse, stage.scale, stage.until - done))
+        found.append(_level_plan(scene, options, network, name, way, coarse, stage, stage.until - done))
         done = stage.until
     return tuple(found)
 
@@ -315,16 +317,19 @@ def _level_plan(
     name: PassName,
     way: Way,
     mask: Float,
-    scale: int,
+    stage: Stage,
     evaluations: int,
 ) -> LevelPlan:
-    own = options.of(name)
+    own, scale = options.of(name), stage.scale
+    if stage.corrects:
+        own = shallow(own, network)
+        options = options.with_pass(name, own)
     taps = wanted_taps(own)
     size = (mask.shape[0], mask.shape[1])
     kind = kind_of(own.objective)
     pixels = size[0] * size[1] if kind.every_pixel else int((mask > 0).sum())
     shortened = network.truncated(taps) if taps else None
-    tile = tile_of(network, way == "thrifty") if kind.thrifty else 0
+    tile = tile_of(network, way == "thrifty" or stage.corrects) if kind.thrifty else 0
     boxes: list[Box] = []
     framed = _framed(mask) if kind.matches else None
     if framed is not None:
