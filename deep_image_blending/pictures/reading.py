@@ -21,7 +21,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures import formats, png
-from deep_image_blending.pictures.bit_depth import Float, Pixels, as_integers
+from deep_image_blending.pictures.bit_depth import Float, Pixels, as_integers, blocks
 from deep_image_blending.pictures.colour import ink_to_rgb, is_srgb, to_srgb
 from deep_image_blending.pictures.metadata import ORIENTATION, description, resolution, upright
 from deep_image_blending.pictures.picture import DEFAULT_MAX_PIXELS, Picture
@@ -113,8 +113,11 @@ def _as_mask(path: Path, raster: Raster) -> Float:
     if alpha is not None and alpha.min() < alpha.max() and (not grey or (planes == planes[:1, :1]).all()):
         return alpha
     weights = np.array([1.0] if planes.shape[2] == 1 else [1, 0, 0] if grey else [0.299, 0.587, 0.114])
-    plane = (planes @ weights.astype(np.float32)) / np.float32(np.iinfo(planes.dtype).max)
-    return np.asarray((plane if alpha is None else plane * alpha).clip(0, 1), np.float32)
+    mask, most = np.empty(planes.shape[:2], np.float32), np.float32(np.iinfo(planes.dtype).max)
+    for part in blocks(planes.shape):
+        mask[part] = (planes[part] @ weights.astype(np.float32)) / most
+        mask[part] = (mask[part] if alpha is None else mask[part] * alpha[part]).clip(0, 1)
+    return mask
 
 
 def _raster(pictured: Pictured, max_pixels: int) -> tuple[Path, Raster, str]:
