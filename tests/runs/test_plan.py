@@ -323,6 +323,6 @@ def test_a_turned_source_takes_the_room_of_its_larger_canvas() -> None:
     sizes = {"source": (4000, 4000), "target": (100, 100)}
     # Sixteen bytes a pixel as it is; turned by an eighth, twice the pixels, and they are copied.
     limit = memory_at_hand.resident() / plan.GIB + 0.5
-    plan.require_room_for_pictures(sizes, Placement(), limit, read=True)
+    plan.require_room_for_pictures(sizes, Placement(), limit)
     with pytest.raises(InputError, match="not enough memory"):
-        plan.require_room_for_pictures(sizes, Placement(rotate=45), limit, read=True)
+        plan.require_room_for_pictures(sizes, Placement(rotate=45), limit)
