@@ -576,8 +576,9 @@ def _target_features(network: Network, own: PassOptions, size: tuple[int, int], 
     tile = (min(size[0], TILE + 2 * reach), min(size[1], TILE + 2 * reach))
     channels, taps = network.channels(), taps_of(own)[0]
     areas = {name: channels[name] * box.area for name, box in _everything(network, tile).items()}
-    # Weighted copies of the taps, and the grid of features that similarity averages.
-    return int(sum(areas[tap] for tap in taps) * (element + 2 * _FLOAT) + 2 * max(areas.values()) * element)
+    # The taps; of one at a time, weighted copies; and the two activations between which a layer computes.
+    one = 2 * _FLOAT * max(areas[tap] for tap in taps) + 2 * max(areas.values()) * element
+    return int(sum(areas[tap] for tap in taps) * element + one)
 
 
 def measured_rate(network: Network, options: Options, taps: frozenset[str]) -> float:

@@ -156,11 +156,11 @@ def test_a_run_goes_on_from_where_its_terminal_was_closed(trial: Trial) -> None:
     words = ["run", *trial.case.options(), *LONG]
     terminal = Terminal([*words, "--output-dir", str(closed)], 80)
     # Rich's table alone hides the cursor.
-    assert "\x1b[?25l" in terminal.shows("\x1b[?25l", "/900")
+    assert "\x1b[?25l" in terminal.shows("\x1b[?25l", " of 900")
     terminal.resize(40)
     narrow = terminal.shows("First pass ", "total ", "/900")
     terminal.resize(120)
-    terminal.shows("evaluation", "left")
+    terminal.shows("evaluation", "left", " of 900")
     assert "Traceback" not in narrow
     assert terminal.closed() == 130
     passes = json.loads((closed / "run.json").read_text())["passes"]
