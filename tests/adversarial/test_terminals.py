@@ -147,7 +147,7 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
 
 
-LONG = ("--backbone", "random", "--threads", "1", "--num-steps", "300", "--tolerance", "0")
+LONG = ("--backbone", "random", "--threads", "1", "--num-steps", "120", "--tolerance", "0")
 
 
 @pytest.mark.slow
@@ -156,17 +156,17 @@ def test_a_run_goes_on_from_where_its_terminal_was_closed(trial: Trial) -> None:
     words = ["run", *trial.case.options(), *LONG]
     terminal = Terminal([*words, "--output-dir", str(closed)], 80)
     # Rich's table alone hides the cursor.
-    assert "\x1b[?25l" in terminal.shows("\x1b[?25l", " of 300")
+    assert "\x1b[?25l" in terminal.shows("\x1b[?25l", " of 120")
     terminal.resize(40)
-    narrow = terminal.shows("First pass ", "total ", "/300")
+    narrow = terminal.shows("First pass ", "total ", "/120")
     terminal.resize(120)
-    terminal.shows("evaluation", "left", " of 300")
+    terminal.shows("evaluation", "left", " of 120")
     assert "Traceback" not in narrow
     assert terminal.closed() == 130
     passes = json.loads((closed / "run.json").read_text())["passes"]
     (name,) = (name for name, entry in passes.items() if entry["status"] == "interrupted")
     newest = max(closed.glob(f"checkpoints/{name}.*.ckpt"))
-    assert 0 < int(newest.name.split(".")[1]) < 300
+    assert 0 < int(newest.name.split(".")[1]) < 120
     assert len(table(closed / f"{name}.losses.csv")) == int(newest.name.split(".")[1])
     assert trial("run", "--resume", "--plain", "--threads", "1", "--output-dir", closed).code == 0
     assert trial(*words, "--plain", "--output-dir", whole).code == 0
