@@ -49,15 +49,19 @@ WAYS: tuple[Way, ...] = ("full", "thrifty")
 Wanted = Literal["auto", "full", "thrifty"]
 
 _FLOAT = 4
-_LIBRARIES = 96 * 2**20
+_LIBRARIES = 64 * 2**20
 """What convolution libraries and the allocator keep besides the tensors, on the host."""
-_FINISHING = 55 * 2**20
-_A_CANVAS_PIXEL = 12
+_LOADED = 55 * 2**20
+"""Code that a pass loads, and that stays."""
+_MEASURING = 90 * 2**20
 _A_MEASURED_PIXEL = 170
-"""Bytes for a finished picture: composed and encoded, and measured; the last stay with the heap. Fitted to
-measured peaks (tests/benchmarks/memory.py)."""
-_A_DECODED_PIXEL = 9
-"""Bytes that a decoder holds beside the picture that it gives."""
+"""Bytes of measuring a finished picture, at all and a pixel. Fitted to measured peaks
+(tests/benchmarks/memory.py)."""
+_WRITTEN = 12
+"""Values that writing holds of a canvas pixel: its colours, the encoder's room, the file, and a copy of that with
+its profile."""
+_KEPT = 72
+"""Bytes of a window's pixel that a finished pass leaves to the next: windows, blend, membrane, start."""
 _CUDA_LIBRARIES = 640 * 2**20
 """A CUDA context and the workspaces of its libraries."""
 GIB = 2**30
@@ -94,15 +98,20 @@ class LevelPlan:
 
 @dataclass(frozen=True)
 class PassPlan:
-    """One pass, its levels coarse to fine. composing, measuring: bytes on the host for the finished picture."""
+    """One pass, its levels coarse to fine.
+
+    before: bytes on the host that earlier passes leave. finishing: bytes on the host of what is done to the
+    finished picture, one thing after the other. kept: bytes that this pass leaves.
+    """
 
     name: PassName
     backbone: str
     weights: str
     way: Way
     levels: tuple[LevelPlan, ...]
-    composing: int
-    measuring: int
+    finishing: Mapping[str, int]
+    before: int
+    kept: int
 
     @property
     def evaluations(self) -> int:
@@ -110,16 +119,11 @@ class PassPlan:
 
     @property
     def amount(self) -> Amount:
-        found = Amount(0)
+        """The greatest of its stages: each gives back what it took before the next begins."""
+        found = Amount(max(self.finishing.values(), default=0))
         for level in self.levels:
             found = found.most(level.amount)
-        # On the host, the heap keeps what the level before gave back: measured, about all of it. Rounds at one
-        # scale take the same memory one after the other.
-        by_scale: dict[int, int] = {}
-        for level in self.levels:
-            by_scale[level.scale] = max(by_scale.get(level.scale, 0), level.amount.host)
-        kept = [max(0, size - _LIBRARIES) for size in sorted(by_scale.values())[-2:-1]]
-        return Amount(max(found.host + sum(kept), self.composing) + self.measuring, found.device)
+        return Amount(self.before + found.host, found.device)
 
     @property
     def multiply_adds(self) -> float:
@@ -157,13 +161,17 @@ def plan_run(
     held: int | None = None,
 ) -> Plan:
     """The plan of the passes, features evaluated all at once or the thrifty way."""
-    found = []
+    found: list[PassPlan] = []
+    before = 0
     for name in passes:
         backbone = loaded[name]
         levels = _level_plans(scene, options, backbone.network, name, way)
         # A pass that matches has its own bounds, and one way.
         own: Way = "full" if kind_of(options.of(name).objective).matches else way
-        found.append(PassPlan(name, backbone.network.name, backbone.source, own, levels, *_finishing(scene)))
+        finishing, kept = _finishing(scene, levels), _kept(scene, levels)
+        found.append(PassPlan(name, backbone.network.name, backbone.source, own, levels, finishing, before, kept))
+        # Code is loaded once.
+        before += kept if not before else kept - _LOADED
     return Plan(
         scene.canvas,
         (scene.mask.shape[0], scene.mask.shape[1]),
@@ -362,21 +370,37 @@ def _level_plan(
     )
 
 
-def _finishing(scene: Scene) -> tuple[int, int]:
-    """Bytes of composing and encoding, and of measuring a finished picture, on the host."""
-    rows, columns = scene.canvas
+def _finishing(scene: Scene, levels: Sequence[LevelPlan]) -> dict[str, int]:
+    """Bytes on the host of writing and of measuring a finished picture, beside its window."""
     top, left, bottom, right = wide_box(scene)
-    measured = _A_MEASURED_PIXEL * (bottom - top) * (right - left)
-    return _LIBRARIES + _A_CANVAS_PIXEL * rows * columns, _FINISHING + measured
+    held = _LOADED + _KEPT * math.prod(levels[-1].window)
+    return {
+        "writing": held + _WRITTEN * _a_value(scene) * math.prod(scene.canvas),
+        "measuring": held + _MEASURING + _A_MEASURED_PIXEL * (bottom - top) * (right - left),
+    }
+
+
+def _kept(scene: Scene, levels: Sequence[LevelPlan]) -> int:
+    """Bytes on the host that a finished pass leaves: its window, and its picture for the next pass."""
+    return _LOADED + _KEPT * math.prod(levels[-1].window) + 3 * _a_value(scene) * math.prod(scene.canvas)
+
+
+def _a_value(scene: Scene) -> int:
+    """Bytes of one value of the target: its depth."""
+    return int(scene.target.native.dtype.itemsize)
 
 
 def require_room_for_pictures(
-    sizes: Mapping[str, tuple[int, ...]], placement: Placement, limit: float | None, read: bool = False
+    sizes: Mapping[str, tuple[int, ...]],
+    placement: Placement,
+    limit: float | None,
+    decoding: Mapping[str, int] | None = None,
 ) -> None:
     """Raise InputError where reading and rescaling pictures of these sizes alone would take too much.
 
     sizes: (rows, columns) of `source`, `target` and, where there is one, `mask`. limit: GiB that the process may
-    hold. read: they are in memory already. What is over the limit of pixels is refused elsewhere.
+    hold. decoding: bytes that reading each takes, at the most; None where they are in memory already. What is
+    over the limit of pixels is refused elsewhere.
     """
     canvas = rescaled_size(sizes["target"], placement.ts, placement.square)
     whole = turned_size(rescaled_size(sizes["source"], None), placement.rotate)
@@ -389,10 +413,11 @@ def require_room_for_pictures(
     if placement.rotate % 360:
         # Pixels and mask in 32-bit numbers, before and after.
         need += 32 * whole[0] * whole[1]
-    if not read:
-        areas = {name: size[0] * size[1] for name, size in sizes.items()}
-        kept = sum((4 if name == "mask" else 3) * area for name, area in areas.items())
-        need = kept + max(need, _A_DECODED_PIXEL * max(areas.values()))
+    if decoding is not None:
+        # Colours and, of a mask or alpha, 32-bit numbers.
+        kept = {name: (4 if name == "mask" else 3) * size[0] * size[1] for name, size in sizes.items()}
+        reading = max(took - kept[name] for name, took in decoding.items())
+        need = sum(kept.values()) + max(need, reading)
     held = memory.resident()
     hand = at_hand("cpu", held, None if limit is None else round(limit * GIB))
     if held + need > hand.host:
@@ -556,8 +581,9 @@ def _target_features(network: Network, own: PassOptions, size: tuple[int, int], 
     tile = (min(size[0], TILE + 2 * reach), min(size[1], TILE + 2 * reach))
     channels, taps = network.channels(), taps_of(own)[0]
     areas = {name: channels[name] * box.area for name, box in _everything(network, tile).items()}
-    # Weighted copies of the taps, and the grid of features that similarity averages.
-    return int(sum(areas[tap] for tap in taps) * (element + 2 * _FLOAT) + 2 * max(areas.values()) * element)
+    # The taps; of one at a time, weighted copies; and the two activations between which a layer computes.
+    one = 2 * _FLOAT * max(areas[tap] for tap in taps) + 2 * max(areas.values()) * element
+    return int(sum(areas[tap] for tap in taps) * element + one)
 
 
 def measured_rate(network: Network, options: Options, taps: frozenset[str]) -> float:
