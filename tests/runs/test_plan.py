@@ -157,12 +157,13 @@ def test_what_does_not_fit_goes_the_thrifty_way_and_says_so(monkeypatch: pytest.
 
 def test_size_that_is_said_to_fit_fits() -> None:
     scene, (options, loaded) = _scene(400, 600, 800), _loaded()
-    limit = plan.plan_run(scene, options, loaded, BOTH, "thrifty").peak.host * 4 // 5
+    found = plan.plan_run(scene, options, loaded, BOTH, "thrifty")
+    limit = found.held + (found.peak.host - found.held) * 3 // 5
     with pytest.raises(InputError) as refusal:
         plan.decide(scene, options, loaded, BOTH, limit=limit)
-    found = re.search(r"--ss (\d+) --ts (\d+) would fit", str(refusal.value))
-    assert found is not None
-    ss, ts = (int(number) for number in found.groups())
+    said = re.search(r"--ss (\d+) --ts (\d+) would fit", str(refusal.value))
+    assert said is not None
+    ss, ts = (int(number) for number in said.groups())
     assert ss < 400
     assert ts < 800
     smaller = _scene(ss, round(ts * 0.75), ts)
