@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -127,11 +128,14 @@ class Annotations:
     def _written(self, part: str, file: _File) -> str:
         name = f"annotations{part}{self.suffix}.json"
         categories = [{"id": number, "name": one} for number, one in enumerate(self.categories, 1)]
-        for stream in (file.images, file.annotations):
-            stream.seek(0)
-        text = (
-            f'{{"info": {{"description": "made by deep-image-blending"}},\n"images": [\n{file.images.read()}\n],\n'
-            f'"annotations": [\n{file.annotations.read()}\n],\n"categories": {json.dumps(categories)}}}\n'
-        )
-        self.store.write(name, text.encode())
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as whole:
+            whole.write('{"info": {"description": "made by deep-image-blending"}')
+            for key, stream in (("images", file.images), ("annotations", file.annotations)):
+                whole.write(f',\n"{key}": [\n')
+                stream.seek(0)
+                shutil.copyfileobj(stream, whole)
+                whole.write("\n]")
+            whole.write(f',\n"categories": {json.dumps(categories)}}}\n')
+            whole.seek(0)
+            self.store.copy_in(name, whole.buffer)
         return name

@@ -7,15 +7,20 @@ taken from a cache: a batch that is started again must see what is there.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write
 
+_PIECE = 2**20
+_WRITING = ".writing"
+"""Folder in each of what is being written: the pictures and the records grow too many to be listed each time."""
 REMEDY = "pip install 'deep-image-blending[batch]'"
 
 
@@ -36,15 +41,21 @@ class Store:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, whole or not at all."""
+        self.copy_in(name, io.BytesIO(data))
+
+    def copy_in(self, name: str, stream: BinaryIO) -> None:
+        """Write what a stream still holds, in constant memory."""
         if self.far is not None:
-            (self.far / name).write_bytes(data)
+            with (self.far / name).open("wb") as written:
+                shutil.copyfileobj(stream, written, _PIECE)
             return
         path = Path(self.root) / name
-        if path.parent not in self._made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._made.add(path.parent)
-        with atomic_write(path) as stream:
-            stream.write(data)
+        writing = path.parent / _WRITING
+        if writing not in self._made:
+            writing.mkdir(parents=True, exist_ok=True)
+            self._made.add(writing)
+        with atomic_write(path, writing) as local:
+            shutil.copyfileobj(stream, local, _PIECE)
 
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises FileNotFoundError."""
@@ -78,14 +89,17 @@ class Store:
         return self.far / name if self.far is not None else Path(self.root) / name
 
 
-def local_copy(path: str) -> Path:
-    """A picture as a file of this machine: itself, or, of an address, a copy that is made once."""
+def local_copy(path: str, fresh: bool = False) -> Path:
+    """A file of this machine: the path itself, or, of an address, a copy that is made once.
+
+    fresh: make it now, whether or not there is one. Raises FileNotFoundError.
+    """
     if not is_url(path):
         return Path(path)
     folder = Path(tempfile.gettempdir()) / f"deep-image-blending-{os.getuid() if hasattr(os, 'getuid') else 0}"
     folder.mkdir(mode=0o700, exist_ok=True)
     copy = folder / f"{hashlib.sha256(path.encode()).hexdigest()[:24]}-{path.rpartition('/')[2]}"
-    if not copy.exists():
+    if fresh or not copy.exists():
         with atomic_write(copy) as stream:
             stream.write(_upath(path).read_bytes())
     return copy
