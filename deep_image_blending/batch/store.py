@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write
@@ -43,7 +43,7 @@ class Store:
         """Write a file, whole or not at all."""
         self.copy_in(name, io.BytesIO(data))
 
-    def copy_in(self, name: str, stream: BinaryIO) -> None:
+    def copy_in(self, name: str, stream: IO[bytes]) -> None:
         """Write what a stream still holds, in constant memory."""
         if self.far is not None:
             with (self.far / name).open("wb") as written:
