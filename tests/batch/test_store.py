@@ -14,6 +14,7 @@ from deep_image_blending.batch.manifest import check
 from deep_image_blending.batch.records import ledger
 from deep_image_blending.batch.store import Store, local_copy
 from deep_image_blending.batch.task import Task, work
+from deep_image_blending.cli.app import run_command
 from tests.batch.made import tiny_rows, written
 
 LISTED: list[str] = []
@@ -60,6 +61,27 @@ def test_a_far_manifest_is_read_anew_and_a_far_picture_once() -> None:
     assert local_copy(f"{folder}/a.png") == copy
     assert copy.read_bytes() == b"first"
     copy.unlink()
+
+
+def test_what_an_object_stores_library_raises_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory = pytest.importorskip("fsspec.implementations.memory")
+
+    class NoCredentialsError(Exception):
+        pass
+
+    def refused(*_: object, **__: object) -> None:
+        raise NoCredentialsError("Unable to locate\ncredentials")
+
+    monkeypatch.setattr(memory.MemoryFileSystem, "ls", refused)
+    monkeypatch.setattr(memory.MemoryFileSystem, "_open", refused)
+    assert run_command(["batch", "--status", "memory://none"]) == 1
+    assert capsys.readouterr().err.startswith("blend: 'memory://none/': Unable to locate credentials; ")
+    (row,) = check(str(written(tmp_path / "m.jsonl", tiny_rows(tmp_path, 1, method="paste"))), pytest.fail).read()
+    found = work(Task(row, "memory://none", Limits()))
+    assert found.ending == "again"
+    assert found.reason == "Unable to locate credentials: memory://none/pictures/p0.png"
 
 
 def test_what_is_finished_is_looked_up_in_the_order_of_the_rows(tmp_path: Path) -> None:
