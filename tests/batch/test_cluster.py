@@ -32,6 +32,8 @@ ray = pytest.importorskip("ray")
 # Ray's workers give way to all else on a machine; the tests are waited for.
 os.environ.setdefault("RAY_worker_niceness", "0")
 ROWS = int(os.environ.get("DIB_TEST_CLUSTER_ROWS", "24"))
+# Few rows take longer each, so that there is time to kill.
+STEPS = max(2, 192 // ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def _once(condition: Any, patience: float = 240.0) -> None:
 
 
 def test_a_killed_worker_and_a_lost_node_lose_nothing(cluster: Any, tmp_path: Path) -> None:
-    manifest = _manifest(tmp_path, tiny_rows(tmp_path, ROWS, num_steps=8))
+    manifest = _manifest(tmp_path, tiny_rows(tmp_path, ROWS, num_steps=STEPS))
     root = str(tmp_path / "out")
     killed: list[int] = []
 
@@ -163,7 +165,7 @@ def _killed_and_started_again(cluster: Any, manifest: Path, root: str, tmp_path:
 
 
 def test_a_killed_driver_goes_on_with_what_is_missing(cluster: Any, tmp_path: Path) -> None:
-    manifest = _manifest(tmp_path, tiny_rows(tmp_path, ROWS, num_steps=8))
+    manifest = _manifest(tmp_path, tiny_rows(tmp_path, ROWS, num_steps=STEPS))
     _killed_and_started_again(cluster, manifest, str(tmp_path / "out"), tmp_path)
 
 
@@ -176,7 +178,7 @@ def test_an_object_store_is_as_good_as_a_folder(
     server.start()
     try:
         boto.client("s3").create_bucket(Bucket="pictures")
-        manifest = _manifest(tmp_path, tiny_rows(tmp_path, ROWS, num_steps=8))
+        manifest = _manifest(tmp_path, tiny_rows(tmp_path, ROWS, num_steps=STEPS))
         _killed_and_started_again(cluster, manifest, "s3://pictures/one", tmp_path)
         capsys.readouterr()
         assert run_command(["batch", "--status", "s3://pictures/one"]) == 0

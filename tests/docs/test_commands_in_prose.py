@@ -7,14 +7,13 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from deep_image_blending.cli.app import app_of
+from deep_image_blending.cli.app import parser
 from tests.conftest import written_case
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMANDS = typer.main.get_command(app_of(everything=True)).commands  # type: ignore[attr-defined]
+COMMANDS = parser(everything=True).commands
 FLAGS = {
     name: {flag for one in command.params for flag in (*one.opts, *one.secondary_opts)}
     | {"-h", "--help", "--help-all"}
