@@ -40,7 +40,7 @@ class Stage:
     corrects: bool = False
 
 
-LARGE = 800_000
+LARGE = 400_000
 """Pixels of the object's box up to which a scale gets the greater part of a pass's evaluations."""
 CORRECTING = 0.1
 """Share of the evaluations that each finer scale gets."""

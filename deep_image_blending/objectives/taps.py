@@ -10,9 +10,6 @@ from deep_image_blending.networks.network import Network
 from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.options.pass_options import PassOptions
 
-SHALLOW = 2
-"""Pixels from one position to the next, at most, in a shallow layer."""
-
 
 def taps_of(options: PassOptions) -> tuple[tuple[str, ...], str]:
     """The style layers and the content layer of a pass."""
@@ -21,11 +18,11 @@ def taps_of(options: PassOptions) -> tuple[tuple[str, ...], str]:
 
 
 def shallow(options: PassOptions, network: Network) -> PassOptions:
-    """The options with shallow layers alone, for a scale that only corrects: the deeper ones' are settled."""
+    """The options without the layers that are coarser than the content's: what those see, coarser scales have
+    settled."""
     (style, content), strides = taps_of(options), network.strides()
-    kept = tuple(tap for tap in style if strides.get(tap, SHALLOW + 1) <= SHALLOW) or style[:1]
-    nearest = content if strides.get(content, SHALLOW + 1) <= SHALLOW else kept[-1]
-    return dataclasses.replace(options, style_layers=kept, content_layer=nearest)
+    kept = tuple(tap for tap in style if tap in strides and strides[tap] <= strides.get(content, 1))
+    return dataclasses.replace(options, style_layers=kept or style[:1])
 
 
 def wanted_taps(options: PassOptions) -> frozenset[str]:
