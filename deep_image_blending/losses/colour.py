@@ -42,13 +42,31 @@ class ColourShift:
     def __init__(self, context: Context) -> None:
         self.area = context.area
         # Patches of colour from about a twentieth of the object's size on are held; finer brightness is texture.
-        self.sigma = max(2.0, float(self.area.sqrt()) / 20)
+        sigma = max(2.0, float(self.area.sqrt()) / 20)
+        # A wide blur has no detail: blocks of an eighth of its width stand for their pixels.
+        self.block = max(1, int(sigma / 8))
+        self.sigma = sigma / self.block
         self.reference, self.mask = context.framed(context.reference), context.framed(context.mask)
-        self.coverage = gaussian_blur(self.mask, self.sigma).clamp_min(0.05)
+        self.blocks = self._blocks(self.mask)
+        self.coverage = gaussian_blur(self.blocks, self.sigma).clamp_min(0.05)
 
     def __call__(self, framed: Tensor) -> Tensor:
         difference = self.mask * (framed - self.reference)
-        shift = gaussian_blur(difference, self.sigma) / self.coverage
         chroma = difference - difference.mean(1, keepdim=True)
-        squares = (shift.square() + chroma.square()) * self.mask
-        return squares.sum() / (64**2 * 3 * self.area)
+        if self.block == 1:
+            shift = gaussian_blur(difference, self.sigma) / self.coverage
+            squares = ((shift.square() + chroma.square()) * self.mask).sum()
+        else:
+            shift = gaussian_blur(self._blocks(difference), self.sigma) / self.coverage
+            low = (shift.square() * self.blocks).sum() * self.block**2
+            squares = low + (chroma.square() * self.mask).sum()
+        return squares / (64**2 * 3 * self.area)
+
+    def _blocks(self, image: Tensor) -> Tensor:
+        """Means of blocks, with zeros beyond the border."""
+        from torch.nn import functional as F
+
+        if self.block == 1:
+            return image
+        rows, columns = (-side % self.block for side in image.shape[2:])
+        return F.avg_pool2d(F.pad(image, (0, columns, 0, rows)), self.block)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ import torch
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.options.machine import Machine, Precision
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""glibc's names for them, in malloc.h."""
 
 
 def resolve_device(machine: Machine) -> tuple[str, str | None]:
@@ -60,6 +64,7 @@ def described(device: str) -> dict[str, Any]:
 def arithmetic(threads: int | None, precision: Precision) -> Iterator[None]:
     """So many threads, and in float32 no TensorFloat-32, which CUDA's convolutions take by default; then as
     before."""
+    keep_freed()
     before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     try:
         if threads is not None:
@@ -70,6 +75,19 @@ def arithmetic(threads: int | None, precision: Precision) -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before[1:]
+
+
+@functools.cache
+def keep_freed() -> None:
+    """Have glibc keep what is freed, until `free_caches` gives it back.
+
+    By itself it maps every large tensor anew, and the system clears its pages: a fifth of an evaluation.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):
+            library = ctypes.CDLL(None)
+            for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+                library.mallopt(parameter, 1 << 30)
 
 
 def free_caches(device: str) -> None:
