@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from scipy import ndimage
 from torch.autograd import gradcheck
 
 from deep_image_blending import losses
+from deep_image_blending.losses.colour import ColourShift
 from deep_image_blending.networks.network import Head
 
 torch.manual_seed(0)
@@ -137,3 +141,23 @@ def test_gradients_agree_with_finite_differences() -> None:
     assert gradcheck(lambda f: losses.gradient_loss(losses.laplacian(f, "replicate"), other, 3.0), features)
     assert gradcheck(losses.total_variation, features)
     assert gradcheck(losses.gram_matrix, features)
+
+
+def test_shift_of_colour_of_a_large_object_is_that_of_its_pixels() -> None:
+    """Blocks stand for pixels under a wide blur: the same number as by a Gaussian of the pixels themselves."""
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.zeros(1, 1, 430, 421)
+    mask[:, :, 15:420, 20:400] = 1
+    reference = 255 * torch.rand(1, 3, 430, 421, generator=generator)
+    ramp = torch.linspace(0, 30, 421) * torch.tensor([1.0, 0.3, -0.6]).view(1, 3, 1, 1)
+    blend = reference + ramp + 5 * torch.randn(reference.shape, generator=generator)
+    context = SimpleNamespace(area=mask.sum(), framed=lambda image: image, reference=reference, mask=mask)
+    term = ColourShift(context)  # type: ignore[arg-type]
+    assert term.block > 1
+    sigma = math.sqrt(float(mask.sum())) / 20
+    moved = (mask * (blend - reference)).numpy().astype(np.float64)
+    low = ndimage.gaussian_filter(moved, (0, 0, sigma, sigma), mode="constant", truncate=3)
+    cover = ndimage.gaussian_filter(mask.numpy().astype(np.float64), (0, 0, sigma, sigma), mode="constant")
+    chroma = moved - moved.mean(1, keepdims=True)
+    expected = (((low / cover.clip(0.05)) ** 2 + chroma**2) * mask.numpy()).sum() / (64**2 * 3 * mask.sum())
+    assert float(term(blend)) == pytest.approx(float(expected), rel=0.01)

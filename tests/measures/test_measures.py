@@ -103,6 +103,26 @@ def test_fine_texture_is_no_colour_bleed() -> None:
     assert colour_shift(_grey(50 + 10 * checks), _grey(50 + 0 * checks), MASK) < 0.5
 
 
+def test_colour_shift_of_a_large_object_is_that_of_its_pixels() -> None:
+    """Blocks stand for pixels under a wide blur: the same number as by the blur itself, written out."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((420, 431), np.float32)
+    mask[20:400, 15:420] = 1
+    source = rng.uniform(60, 200, (420, 431, 3))
+    picture = source + np.linspace(0, 40, 431)[None, :, None] * np.array([1.0, 0.2, -0.5])
+    sigma = np.sqrt(mask.sum()) / 20
+    assert sigma > 16
+    shift = (rgb2lab(picture.clip(0, 255) / 255) - rgb2lab(source / 255)) * mask[..., None]
+    smooth = (
+        ndimage.gaussian_filter(shift, (sigma, sigma, 0))
+        / np.maximum(ndimage.gaussian_filter(mask.astype(np.float64), sigma), 1e-6)[..., None]
+    )
+    eroded = ndimage.binary_erosion(mask > 0.5, iterations=2)
+    assert colour_shift(picture, source, mask) == pytest.approx(
+        np.linalg.norm(smooth[eroded], axis=1).mean(), rel=0.01
+    )
+
+
 def test_contrast_and_saturation_are_the_factors_that_were_applied() -> None:
     lab = rgb2lab(_smooth(3) / 255 * 0.3 + 0.35)
     changed = lab.copy()

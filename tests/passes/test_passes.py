@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -14,12 +15,13 @@ from torch import Tensor
 
 from deep_image_blending import passes
 from deep_image_blending.networks.backbones import Backbone, load_backbone
+from deep_image_blending.objectives import schedule
 from deep_image_blending.objectives.natural import NormalisedObjective
 from deep_image_blending.options.pass_options import Weights
 from deep_image_blending.options.presets import preset
 from deep_image_blending.options.run_options import Options
 from deep_image_blending.passes import start
-from deep_image_blending.pictures import load_picture
+from deep_image_blending.pictures import as_float, load_picture
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.solve.lbfgs import LBFGS
@@ -231,3 +233,44 @@ def test_without_a_membrane_the_source_lies_on_the_target_as_it_is() -> None:
     laid = start.harmonised(window, "none")
     np.testing.assert_array_equal(laid[6:18, 8:20], source[6:18, 8:20])
     np.testing.assert_array_equal(laid[mask == 0], target[mask == 0])
+
+
+def test_large_object_comes_out_as_the_exhaustive_way_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The finest scale's few evaluations, by shallow layers and tile by tile, leave out little."""
+    scene = compose_scene(
+        load_picture(smooth_picture(1, 200, 210)),
+        disc_mask(200, 210).astype(np.float32) / 255,
+        load_picture(np.random.default_rng(0).integers(60, 160, (300, 320, 3), np.uint8)),
+        Placement(),
+    )
+    options = _options(backbone="embedded", num_steps=40)
+    backbone = load_backbone("embedded", passes.wanted_taps(options.second))
+    start = scene.composed(*scene.pasted())
+    whole = passes.second_pass(scene, options, backbone, start)
+    monkeypatch.setattr(schedule, "LARGE", 20_000)
+    found = passes.pass_levels("second_pass", scene, options.second, backbone.network)
+    assert [(level.until, level.corrects) for level in found] == [(36, False), (40, True)]
+    few = passes.second_pass(scene, options, backbone, start)
+    inside, outside = scene.canvas_mask() > 0, scene.canvas_mask() == 0
+    assert np.array_equal(few.seen()[outside], scene.target.pixels[outside])
+    # What the pass changed, and how far the two ways are apart, in grey levels.
+    changed, apart = (
+        np.abs(whole.picture[inside] - other[inside]).mean() for other in (as_float(start), few.picture)
+    )
+    assert apart < 0.35 * changed
+
+
+def test_pass_resumes_to_the_same_bits_where_it_only_corrects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "LARGE", 1000)
+    scene, options = _scene(), _options(num_steps=20, levels=2)
+    backbone = _backbone(options)
+    kept: list[LoopState] = []
+
+    def keep(record: Evaluation) -> None:
+        if record.index == 19:
+            kept.append(copy.deepcopy(record.state))
+
+    whole = passes.first_pass(scene, options, backbone, conduct=passes.Conduct(observers=(keep,)))
+    assert kept[0].level == 1
+    resumed = passes.first_pass(scene, options, backbone, conduct=passes.Conduct(resume=kept[0]))
+    assert np.array_equal(whole.picture, resumed.picture)
