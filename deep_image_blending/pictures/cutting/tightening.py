@@ -56,6 +56,8 @@ _EDGE, _FITS_EDGE = 0.65, 0.72
 _TOO_MUCH = 0.75
 # A contour has strayed if it is so many times as far from the given one as is usual, and so many cells further.
 _STRAYED, _STRAYED_LEAST = 2.5, 8.0
+# A lobe lies so many times as far from the object as a hand strays, and so many cells further.
+_AWAY, _AWAY_LEAST = 1.5, 4.0
 # A hand goes round the object, so that what lies much deeper in the mask than the hand usually strays was covered
 # on purpose: so many times as deep, so many cells more at least, and larger than so many such squares. It goes
 # only where its colours are this much likelier, in logarithms, among the background's.
@@ -199,6 +201,7 @@ def _where_sure(checked: Guarded, loose: Bool, factor: float, trust: Float) -> _
     left = (there & (means < _SURE)) | (share_of_pieces(numbers, count, inside) == 0)
     left[0] = False
     result = inside | (removed & (unsure | left[numbers]))
+    result |= _drawn_around(loose, gap, _spread(strayed, given, removed), usual)
     # What is given back may enclose something: no hole was seen there.
     result |= enclosed(result, loose) & ~enclosed(inside, loose)
     off = loose & ~result
@@ -219,6 +222,19 @@ def _covered_on_purpose(loose: Bool, removed: Bool, usual: float, likelihood: Fl
     kept = (far > max(_DEEP * usual, usual + _DEEP_LEAST)) & large & ~plain
     kept[0] = False
     return np.asarray(kept[numbers], np.bool_)
+
+
+def _drawn_around(loose: Bool, gap: Float, lost: Bool, usual: float) -> Bool:
+    """The lobes of the mask that lost all that they were drawn around, and what holds them: basket and ropes.
+
+    A lobe is what lies further from the object (`gap`, (H, W)) than a hand strays, and half as deep in the mask at
+    least, with some of `lost`. It hangs at the object by what lies between them as deep as a hand strays.
+    """
+    depth = np.asarray(ndimage.distance_transform_edt(loose), np.float32)
+    away = max(_AWAY * usual, usual + _AWAY_LEAST)
+    numbers, count = pieces_of((depth > 0.5 * usual) & (gap > away))
+    lobes = (share_of_pieces(numbers, count, lost) > 0)[numbers]
+    return lobes | (grown(lobes, away + 1) & (depth > usual))
 
 
 def _before_restless(checked: Guarded, removed: Bool) -> Bool:
