@@ -26,8 +26,8 @@ from deep_image_blending.pictures import (
 from deep_image_blending.pictures.cutting.matte import matted
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
-from deep_image_blending.runs import plan
 from deep_image_blending.runs.directory import RunDirectory
+from deep_image_blending.runs.room import require_room_for_pictures
 from deep_image_blending.timings import Timings
 
 Say = Callable[[str], None]
@@ -77,7 +77,7 @@ def read_inputs(
     files = {"source": source, "target": target, **({} if mask is None else {"mask": mask})}
     sizes = {name: picture_size(path, **limit) for name, path in files.items()}
     own = placement if kind == "placed" else dataclasses.replace(placement, ss=None)
-    plan.require_room_for_pictures(sizes, own, max_memory)
+    require_room_for_pictures(sizes, own, max_memory)
     return Inputs(
         load_picture(source, **limit),
         None if mask is None else load_mask(mask, **limit),

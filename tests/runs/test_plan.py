@@ -317,12 +317,3 @@ def test_estimate_is_right_to_three_tenths_and_seldom_low(side: int, backbone: s
     case = {"object": side, "canvas": (side * 3 // 2, side * 2), "backbone": backbone, "way": way}
     found = benchmark.in_process({**case, "steps": 4, "threads": 1, "weights": None})
     assert 0.9 * found["measured"] < found["estimate"] < 1.3 * found["measured"]
-
-
-def test_a_turned_source_takes_the_room_of_its_larger_canvas() -> None:
-    sizes = {"source": (4000, 4000), "target": (100, 100)}
-    # Sixteen bytes a pixel as it is; turned by an eighth, twice the pixels, and they are copied.
-    limit = memory_at_hand.resident() / plan.GIB + 0.5
-    plan.require_room_for_pictures(sizes, Placement(), limit, read=True)
-    with pytest.raises(InputError, match="not enough memory"):
-        plan.require_room_for_pictures(sizes, Placement(rotate=45), limit, read=True)

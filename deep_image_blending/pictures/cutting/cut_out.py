@@ -13,7 +13,13 @@ from deep_image_blending.errors import InputError
 from deep_image_blending.pictures.bit_depth import as_bytes
 from deep_image_blending.pictures.cutting.band import own_colours, soft_alpha
 from deep_image_blending.pictures.cutting.closed_form import closed_form_alpha
-from deep_image_blending.pictures.cutting.doubts import MOST, Corners, contour_confidence, doubtful_areas
+from deep_image_blending.pictures.cutting.doubts import (
+    MOST,
+    Corners,
+    contour_confidence,
+    doubtful_areas,
+    foreign_parts,
+)
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
     LONGEST,
@@ -48,6 +54,8 @@ Pixels = npt.NDArray[Any]
 _WHITE, _BLACK = 0.75, 0.25
 # Pieces smaller than this, over the largest, are crumbs.
 _CRUMB = 0.01
+# So much of a box is foreign to what is around it, or it tells nothing.
+_SOMETHING = 0.05
 _GREY, _MAGENTA = (128, 128, 128), (255, 0, 255)
 
 
@@ -115,7 +123,7 @@ def cut_out(picture: Pixels, start: Start, *, soft: bool = True, longest: int = 
     crop = as_bytes(picture[box])
     factor = reduction(crop, longest)
     small, given = reduced_picture(crop, factor), reduced_hints(hints[box], factor)
-    found = colour_segmentation(small, given)
+    found = colour_segmentation(small, given if start.box is None else _compared(small, given))
     if start.loose is not None:
         checked = guarded(
             small, given != BACKGROUND, Segmentation(found.inside & (given != BACKGROUND), found.evidence)
@@ -160,6 +168,19 @@ def hints_of(shape: tuple[int, ...], start: Start) -> Hints:
     hints[drawn >= _WHITE] = OBJECT
     hints[drawn <= _BLACK] = BACKGROUND
     return hints
+
+
+def _compared(picture: npt.NDArray[np.uint8], hints: Hints) -> Hints:
+    """Hints of a box, in which what looks like the background beside it is background rather than the object.
+
+    What lies around a box may have the object's colours somewhere, as other balloons have; so segmentation starts
+    from what the background next to every pixel says. Where that knows next to nothing, the hints are as given.
+    """
+    foreign = foreign_parts(picture, hints)
+    alike = (hints == PERHAPS_OBJECT) & ~foreign
+    if foreign.sum() < _SOMETHING * (hints == PERHAPS_OBJECT).sum():
+        return hints
+    return np.where(alike, PERHAPS_BACKGROUND, hints).astype(np.uint8)
 
 
 def _check(shape: tuple[int, ...], start: Start) -> None:

@@ -58,6 +58,8 @@ _TOO_MUCH = 0.75
 _STRAYED, _STRAYED_LEAST = 2.5, 8.0
 # A lobe lies so many times as far from the object as a hand strays, and so many cells further.
 _AWAY, _AWAY_LEAST = 1.5, 4.0
+# It was drawn around something thin if it is so many times as deep as a hand strays, and has lost this much of it.
+_LOBE, _LOST = (1.5, 4.0), 0.5
 # A hand goes round the object, so that what lies much deeper in the mask than the hand usually strays was covered
 # on purpose: so many times as deep, so many cells more at least, and larger than so many such squares. It goes
 # only where its colours are this much likelier, in logarithms, among the background's.
@@ -225,16 +227,27 @@ def _covered_on_purpose(loose: Bool, removed: Bool, usual: float, likelihood: Fl
 
 
 def _drawn_around(loose: Bool, gap: Float, lost: Bool, usual: float) -> Bool:
-    """The lobes of the mask that lost all that they were drawn around, and what holds them: basket and ropes.
+    """The thin lobes of the mask that lost all that they were drawn around, and what holds them: basket and ropes.
 
     A lobe is what lies further from the object (`gap`, (H, W)) than a hand strays, and half as deep in the mask at
-    least, with some of `lost`. It hangs at the object by what lies between them as deep as a hand strays.
+    least. It hangs at the object by what lies between them as deep as a hand strays. It was drawn around something
+    if much of it is `lost`, with no way to the object, and it is deeper than a hand strays.
     """
+    numbers, count = pieces_of(lost)
+    touches = share_of_pieces(numbers, count, gap <= 1.5) > 0
+    apart = lost & ~touches[numbers]
+    if not apart.any():
+        return apart
     depth = np.asarray(ndimage.distance_transform_edt(loose), np.float32)
     away = max(_AWAY * usual, usual + _AWAY_LEAST)
     numbers, count = pieces_of((depth > 0.5 * usual) & (gap > away))
-    lobes = (share_of_pieces(numbers, count, lost) > 0)[numbers]
-    return lobes | (grown(lobes, away + 1) & (depth > usual))
+    lobes = (share_of_pieces(numbers, count, apart) > 0)[numbers]
+    lobes |= grown(lobes, away + 1) & (depth > usual) & (gap > 0)
+    numbers, count = pieces_of(lobes | apart)
+    most = np.asarray(ndimage.maximum(depth, numbers, np.arange(count + 1)))
+    kept = share_of_pieces(numbers, count, apart) > _LOST * share_of_pieces(numbers, count, lobes)
+    kept &= (most > _LOBE[0] * usual) & (most < _LOBE[1] * usual)
+    return lobes & kept[numbers]
 
 
 def _before_restless(checked: Guarded, removed: Bool) -> Bool:
