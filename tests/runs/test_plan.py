@@ -28,7 +28,7 @@ from deep_image_blending.pictures import load_picture
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.pictures.tensors import image_tensor
-from deep_image_blending.runs import devices, memory_at_hand, plan
+from deep_image_blending.runs import devices, plan
 from tests.benchmarks import memory as benchmark
 from tests.conftest import Case, disc_mask, smooth_picture
 
