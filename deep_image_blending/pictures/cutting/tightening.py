@@ -134,6 +134,7 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
     hints = np.where(loose, PERHAPS_OBJECT, BACKGROUND).astype(np.uint8)
     checked = guarded(small, loose, colour_segmentation(small, hints))
     inside, numbers = checked.inside, _counted(checked)
+    held = np.zeros_like(inside)
     trust = contour_trust(checked.evidence, inside)
     edge = _new_edge(inside, loose & ~inside)
     confidence = float(trust[edge].mean()) if edge.any() else 1.0
@@ -142,13 +143,13 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
         numbers |= {"confidence": round(confidence, 3), "components_left": judged.left}
         if judged.refusal:
             return _as_given(loose_mask, f"auto: {judged.refusal}; left as given", **numbers)
-        inside = judged.inside
+        inside, held = judged.inside, judged.held
     numbers["confidence"] = round(confidence, 3)
     taken = 1 - float((inside & loose).sum()) / max(int(loose.sum()), 1)
     numbers["taken_off"] = round(taken, 4)
     result, foreground = loose_mask.astype(np.float32, copy=True), None
     way = "hard" if mode == "hard" else "soft"
-    alpha = soft_alpha(crop, given, inside, _fuzz(checked, inside), factor)
+    alpha = soft_alpha(crop, given, inside, _fuzz(checked, inside), factor, held)
     if way == "hard":
         result[box] = np.where(alpha > 0.5 * given, given, 0)
     else:
@@ -160,7 +161,12 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
 
 @dataclass(frozen=True)
 class _Judged:
+    """inside: what stays. held: of it, what looks like background all the same. left: components as given.
+    refusal: why nothing is tightened, or nothing.
+    """
+
     inside: Bool
+    held: Bool
     left: int
     refusal: str
 
@@ -177,7 +183,7 @@ def _where_sure(checked: Guarded, loose: Bool, factor: float, trust: Float) -> _
     edge, given = _new_edge(inside, removed), contour_of(loose)
 
     def refused(why: str) -> _Judged:
-        return _Judged(loose, 0, why)
+        return _Judged(loose, loose, 0, why)
 
     length = int(edge.sum())
     if length == 0 or removed.sum() / length * factor < _FITS or removed.sum() < _FITS_SHARE * loose.sum():
@@ -203,13 +209,14 @@ def _where_sure(checked: Guarded, loose: Bool, factor: float, trust: Float) -> _
     left = (there & (means < _SURE)) | (share_of_pieces(numbers, count, inside) == 0)
     left[0] = False
     result = inside | (removed & (unsure | left[numbers]))
-    result |= _drawn_around(loose, gap, _spread(strayed, given, removed), usual)
+    held = _drawn_around(loose, gap, _spread(strayed, given, removed), usual)
+    result |= held
     # What is given back may enclose something: no hole was seen there.
     result |= enclosed(result, loose) & ~enclosed(inside, loose)
     off = loose & ~result
     if off.sum() < 0.2 * removed.sum() or off.sum() < _FITS_SHARE * loose.sum():
         return refused("the object resembles its surroundings")
-    return _Judged(result, int(left.sum()), "")
+    return _Judged(result, held, int(left.sum()), "")
 
 
 def _covered_on_purpose(loose: Bool, removed: Bool, usual: float, likelihood: Float) -> Bool:
