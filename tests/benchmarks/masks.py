@@ -330,9 +330,10 @@ def _worse(row: Row, rows: list[Row]) -> bool:
 def print_boxes(folders: list[Path], console: Console) -> None:
     """Intersection over union of what is cut out by a box, and by GrabCut alone."""
     table = Table("object", "margin", "cut-out", "GrabCut alone", title="From a box: intersection over union")
-    for kind, found in (("true masks", cases()), ("masks by auto", [one for each in folders for one in _pieces(each)])):
+    pieces = [piece for folder in folders for piece in _pieces(folder)]
+    for kind, found in (("true masks", cases()), ("masks by auto", pieces)):
         rows = []
-        for name, picture, truth in track(found, kind.capitalize()):
+        for name, picture, truth in track(found, kind.capitalize(), disable=not found):
             for margin in MARGINS:
                 rows_of, columns_of = box_of(truth > 0.5, margin)
                 box = rows_of.start, columns_of.start, rows_of.stop, columns_of.stop
@@ -418,7 +419,7 @@ def _given(folder: Path) -> tuple[Pixels, Float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=Path, help="folders with source.png and mask.png, for the sheet and for boxes")
+    parser.add_argument("--cases", type=Path, help="folders with source.png and mask.png, for sheet and boxes")
     parser.add_argument("--sheet", type=Path, help="write off against auto here, and measure nothing")
     parser.add_argument("--large", action="store_true", help="time a picture of 12 megapixels, and the scissors")
     parser.add_argument("--boxes", action="store_true", help="start from boxes instead of loose masks")

@@ -176,9 +176,9 @@ def _compared(picture: npt.NDArray[np.uint8], hints: Hints, found: Segmentation)
     """What was found in a box, corrected where the background beside it says otherwise.
 
     What lies around a box may have the object's colours somewhere, as other balloons have. So segmentation starts
-    once more from what is foreign to the background next to it. Where both results differ, every piece is what most
-    of it is, foreign or not. If the second lost much of what is foreign and was found before, or if next to nothing
-    is foreign, the first stands.
+    once more, from what is foreign to the background next to it. Where the results differ, every piece is what
+    most of it is, foreign or not. Where next to nothing is foreign, or the second result lost much of what is and
+    was found before, the first stands.
     """
     foreign = foreign_parts(picture, hints) & (hints == PERHAPS_OBJECT)
     if foreign.sum() < _SOMETHING * (hints == PERHAPS_OBJECT).sum():
