@@ -28,8 +28,11 @@ _NO_FILES = {
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path`; on a clean exit flush it to disk and rename it to `path`.
+def atomic_write(path: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a temporary file; on a clean exit flush it to disk and rename it to `path`.
+
+    folder: where the temporary file lies, on the same disk; default: beside `path`. It is listed at every writing:
+    name one where `path` has very many files beside it.
 
     When the body raises, the temporary file goes and an earlier `path` stays as it was; what a process that was
     killed left of an earlier writing goes as well. A link stays, and the file that it names is written. Raises
@@ -37,11 +40,12 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """
     require_regular(path)
     path = Path(os.path.realpath(path))
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    folder = path.parent if folder is None else folder
+    for left in folder.glob(f".{glob.escape(path.name)}.*.tmp"):
         if not is_being_written(left):
             with contextlib.suppress(OSError):
                 left.unlink()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = folder / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
     # The kernel takes the process's umask off these permissions.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     _at_work.add(temporary.name)

@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from deep_image_blending.cli.app import main
+from deep_image_blending.cli.app import main, parser
 from tests.conftest import Case
 
 STEPS = 8
@@ -50,6 +50,7 @@ LOADED_LATE = (
     *("typer._adapters", "rich._emoji_codes", "pydantic.plugin._loader", "torch._dynamo"),
 )
 """What a command imports on its way, loaded before the processes fork."""
+parser()
 
 Suffering = Callable[[], None]
 """What happens in the process that is to suffer: a picklable object, called there before the command."""

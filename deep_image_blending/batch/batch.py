@@ -47,9 +47,9 @@ class Batch:
         known = ledger(self.store)
         rows = missing = 0
         first: Row | None = None
-        for row in self.manifest.read(self.shard):
+        for row, finished in known.looked_up(self.manifest.read(self.shard)):
             rows += 1
-            if not known.finished(row):
+            if not finished:
                 missing += 1
                 first = row if first is None and row.method == "natural" else first
         yield f"{rows} pictures, {rows - missing} of them there, {missing} to make"

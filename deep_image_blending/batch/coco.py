@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -90,13 +91,13 @@ def annotations_of(row: Row, record: dict[str, Any], categories: Sequence[str]) 
 class _File:
     """One annotations file on its way: images go on, annotations wait in a temporary file."""
 
-    images: IO[str]
-    annotations: IO[str]
+    images: IO[bytes]
+    annotations: IO[bytes]
     count: dict[str, int] = field(default_factory=lambda: {"images": 0, "annotations": 0})
 
     def add(self, kind: str, entry: dict[str, Any]) -> None:
         stream = self.images if kind == "images" else self.annotations
-        stream.write((",\n" if self.count[kind] else "") + json.dumps(entry))
+        stream.write(((",\n" if self.count[kind] else "") + json.dumps(entry)).encode())
         self.count[kind] += 1
 
 
@@ -113,8 +114,8 @@ class Annotations:
         """Write the files; their names. finished: rows with their records, in the manifest's order."""
         with ExitStack() as stack:
 
-            def opened() -> IO[str]:
-                return stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
+            def opened() -> IO[bytes]:
+                return stack.enter_context(tempfile.TemporaryFile())
 
             files = [_File(opened(), opened()) for _ in self.split.names]
             for row, record in finished:
@@ -127,11 +128,14 @@ class Annotations:
     def _written(self, part: str, file: _File) -> str:
         name = f"annotations{part}{self.suffix}.json"
         categories = [{"id": number, "name": one} for number, one in enumerate(self.categories, 1)]
-        for stream in (file.images, file.annotations):
-            stream.seek(0)
-        text = (
-            f'{{"info": {{"description": "made by deep-image-blending"}},\n"images": [\n{file.images.read()}\n],\n'
-            f'"annotations": [\n{file.annotations.read()}\n],\n"categories": {json.dumps(categories)}}}\n'
-        )
-        self.store.write(name, text.encode())
+        with tempfile.TemporaryFile() as whole:
+            whole.write(b'{"info": {"description": "made by deep-image-blending"}')
+            for key, stream in (("images", file.images), ("annotations", file.annotations)):
+                whole.write(f',\n"{key}": [\n'.encode())
+                stream.seek(0)
+                shutil.copyfileobj(stream, whole)
+                whole.write(b"\n]")
+            whole.write(f',\n"categories": {json.dumps(categories)}}}\n'.encode())
+            whole.seek(0)
+            self.store.copy_in(name, whole)
         return name

@@ -49,7 +49,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who watches: told of the count twice a second, and of each failure as (id, reason)."""
+    """Who watches: told of the count twice a second and at the end, and of each failure as (id, reason)."""
 
     tally: Callable[[Tally], None] = lambda _: None
     failed: Callable[[str, str], None] = lambda _id, _reason: None
@@ -125,7 +125,7 @@ class Executor:
     def run(self, rows: Iterable[Row]) -> Tally:
         """Make every row that has no picture yet; the final count."""
         remote = self.ray.remote(work)
-        waiting = iter(rows)
+        waiting = self.ledger.looked_up(rows)
         exhausted = False
         try:
             while True:
@@ -149,12 +149,14 @@ class Executor:
             for reference in self._flying:
                 self.ray.cancel(reference, force=True)
         self._count(ended=True)
+        self.watch.tally(self.tally)
         return self.tally
 
-    def _next(self, waiting: Iterator[Row]) -> Task | None:
-        for row in waiting:
-            if self.ledger.finished(row):
+    def _next(self, waiting: Iterator[tuple[Row, bool]]) -> Task | None:
+        for row, finished in waiting:
+            if finished:
                 self._count(earlier=1)
+                self._look()
                 continue
             limits = Limits(self.resources.cpus, device=None if self.resources.gpus else "cpu")
             return Task(row, self.store.root, limits, self.resources.timeout)
@@ -250,6 +252,7 @@ class Executor:
             self._window = max(1, 2 * math.floor(slots))
         free = self.ray.available_resources().get("CPU", 0.0)
         self._count(cores=(max(0.0, there - free), there), alive=len(nodes))
+        self.watch.tally(self.tally)
 
     def _count(self, **more: Any) -> None:
         grown = {
@@ -261,7 +264,6 @@ class Executor:
         self.tally = dataclasses.replace(
             self.tally, **grown, seconds=seconds, nodes=dict(self._nodes), in_flight=flying
         )
-        self.watch.tally(self.tally)
 
 
 def _rounded(memory: int) -> int:

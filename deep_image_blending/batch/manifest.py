@@ -76,6 +76,10 @@ def check(path: str, bad_row: BadRow) -> Checked:
 
     Memory: sixteen bytes a row, and what is bad. Raises InputError where there is no manifest, or nothing in it.
     """
+    if is_url(path):
+        with _told(path):
+            # It may have been mended since it was last read.
+            local_copy(path, fresh=True)
     folder = _folder(path)
     bad: set[int] = set()
     categories: set[str] = set()
@@ -159,9 +163,15 @@ def _csv_rows(stream: TextIO, path: str) -> Iterator[tuple[int, dict[str, Any] |
 
 @contextmanager
 def _opened(path: str) -> Iterator[TextIO]:
+    with _told(path), local_copy(path).open(encoding="utf-8-sig", newline="") as stream:
+        yield stream
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Tell what is wrong with a manifest as a whole by an InputError."""
     try:
-        with local_copy(path).open(encoding="utf-8-sig", newline="") as stream:
-            yield stream
+        yield
     except FileNotFoundError:
         raise InputError(f"manifest '{path}' does not exist; check the path") from None
     except UnicodeDecodeError as error:

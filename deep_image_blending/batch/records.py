@@ -19,6 +19,7 @@ from deep_image_blending.batch.store import Store
 FOLDER = "records"
 FORMAT = 1
 _AT_ONCE = 16
+_AHEAD = 8 * _AT_ONCE
 
 
 def record_name(id: str, failed: bool = False) -> str:
@@ -58,6 +59,13 @@ class Ledger:
         record = read_record(self.store, row.id)
         return record is not None and record.get("row") == row.content
 
+    def looked_up(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bool]]:
+        """Each row, and whether it is finished; of the records that must be asked a few are read at once."""
+        waiting = iter(rows)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            while several := list(islice(waiting, _AHEAD)):
+                yield from zip(several, pool.map(self.finished, several), strict=True)
+
     def has_failed(self, row: Row) -> bool:
         """Whether there is a record of a failure."""
         return _among(self.failed, short(row.id))
@@ -86,7 +94,7 @@ def records_of(store: Store, rows: Iterable[Row]) -> Iterator[tuple[Row, dict[st
 
     waiting = iter(rows)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        while several := list(islice(waiting, 8 * _AT_ONCE)):
+        while several := list(islice(waiting, _AHEAD)):
             yield from pool.map(found, several)
 
 

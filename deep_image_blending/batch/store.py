@@ -6,16 +6,23 @@ taken from a cache: a batch that is started again must see what is there.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from deep_image_blending.errors import InputError
+from deep_image_blending.errors import BlendError, InputError
 from deep_image_blending.files import atomic_write
 
+_PIECE = 2**20
+_WRITING = ".writing"
+"""Folder in each of what is being written: the pictures and the records grow too many to be listed each time."""
 REMEDY = "pip install 'deep-image-blending[batch]'"
 
 
@@ -36,27 +43,36 @@ class Store:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, whole or not at all."""
+        self.copy_in(name, io.BytesIO(data))
+
+    def copy_in(self, name: str, stream: IO[bytes]) -> None:
+        """Write what a stream still holds, in constant memory."""
         if self.far is not None:
-            (self.far / name).write_bytes(data)
+            with _plainly(f"{self.root}/{name}"), (self.far / name).open("wb") as written:
+                shutil.copyfileobj(stream, written, _PIECE)
             return
         path = Path(self.root) / name
-        if path.parent not in self._made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._made.add(path.parent)
-        with atomic_write(path) as stream:
-            stream.write(data)
+        writing = path.parent / _WRITING
+        if writing not in self._made:
+            writing.mkdir(parents=True, exist_ok=True)
+            self._made.add(writing)
+        with atomic_write(path, writing) as local:
+            shutil.copyfileobj(stream, local, _PIECE)
 
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises FileNotFoundError."""
-        found: bytes = (self._path(name)).read_bytes()
+        with _plainly(f"{self.root}/{name}"):
+            found: bytes = self._path(name).read_bytes()
         return found
 
     def exists(self, name: str) -> bool:
-        return bool(self._path(name).exists())
+        with _plainly(f"{self.root}/{name}"):
+            return bool(self._path(name).exists())
 
     def delete(self, name: str) -> None:
         """Remove a file, if it is there."""
-        self._path(name).unlink(missing_ok=True)
+        with _plainly(f"{self.root}/{name}"):
+            self._path(name).unlink(missing_ok=True)
 
     def names(self, folder: str = "") -> Iterator[str]:
         """The names of the files in a folder, in no order; none where there is no such folder."""
@@ -67,9 +83,10 @@ class Store:
                     yield from (one.name for one in entries if not one.name.startswith("."))
             return
         far = self.far / folder if folder else self.far
-        far.fs.invalidate_cache()
         try:
-            listed = far.fs.ls(far.path, detail=False)
+            with _plainly(f"{self.root}/{folder}"):
+                far.fs.invalidate_cache()
+                listed = far.fs.ls(far.path, detail=False)
         except FileNotFoundError:
             return
         yield from (str(one).rstrip("/").rpartition("/")[2] for one in listed)
@@ -78,22 +95,42 @@ class Store:
         return self.far / name if self.far is not None else Path(self.root) / name
 
 
-def local_copy(path: str) -> Path:
-    """A picture as a file of this machine: itself, or, of an address, a copy that is made once."""
+def local_copy(path: str, fresh: bool = False) -> Path:
+    """A file of this machine: the path itself, or, of an address, a copy that is made once.
+
+    fresh: make it now, whether or not there is one. Raises FileNotFoundError.
+    """
     if not is_url(path):
         return Path(path)
     folder = Path(tempfile.gettempdir()) / f"deep-image-blending-{os.getuid() if hasattr(os, 'getuid') else 0}"
     folder.mkdir(mode=0o700, exist_ok=True)
     copy = folder / f"{hashlib.sha256(path.encode()).hexdigest()[:24]}-{path.rpartition('/')[2]}"
-    if not copy.exists():
-        with atomic_write(copy) as stream:
+    if fresh or not copy.exists():
+        with _plainly(path), atomic_write(copy) as stream:
             stream.write(_upath(path).read_bytes())
     return copy
 
 
 def readable(path: str) -> bool:
     """Whether there is a file at a path or an address."""
-    return bool(_upath(path).exists()) if is_url(path) else Path(path).is_file()
+    if not is_url(path):
+        return Path(path).is_file()
+    with _plainly(path):
+        return bool(_upath(path).exists())
+
+
+@contextmanager
+def _plainly(address: str) -> Iterator[None]:
+    """Raise as an OSError with a name and a reason what libraries of object stores raise in their own ways."""
+    try:
+        yield
+    except (FileNotFoundError, BlendError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror is not None:
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise OSError(errno.EIO, reason, address) from error
 
 
 def _upath(address: str) -> Any:

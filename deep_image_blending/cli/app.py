@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import pkgutil
 import signal
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,6 +43,12 @@ def app_of(everything: bool = False) -> typer.Typer:
     return app
 
 
+@functools.cache
+def parser(everything: bool = False) -> Any:
+    """The app's tree of commands. It is half of the time of a short command, and made once in a process."""
+    return typer.main.get_command(app_of(everything))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     prepare_streams()
@@ -68,10 +75,9 @@ def run_command(arguments: list[str]) -> int:
 def _run_command(arguments: list[str]) -> int:
     arguments = _normalised(arguments)
     try:
-        app = app_of(everything="--help-all" in arguments)
         words = ["--help" if word == "--help-all" else word for word in arguments]
         # An exit that a command asks for comes back as a number.
-        code = app(args=words, standalone_mode=False, prog_name="blend")
+        code = parser("--help-all" in arguments)(args=words, standalone_mode=False, prog_name="blend")
     except BlendError as error:
         complain(str(error))
         return error.exit_code

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from deep_image_blending.errors import InputError
 from deep_image_blending.objectives import recipe
 from deep_image_blending.objectives.objective import Kind, Objective, Setting, Unknowns
-from deep_image_blending.objectives.schedule import Stage, finest_scale, resolutions, rounds, studied_margin
+from deep_image_blending.objectives.schedule import (
+    Stage,
+    finest_scale,
+    resolutions,
+    rounds,
+    seen_margin,
+    studied_margin,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,10 +44,7 @@ class Normalised:
         return resolutions(scene, options, self.evaluations(options.num_steps))
 
     def surroundings(self, scene: Scene, network: Network) -> tuple[int | None, int]:
-        # As much of the surroundings as the object is large itself: what the style can be taken from.
-        top, left, bottom, right = scene.region()
-        margin = max(128, bottom - top, right - left, network.reach())
-        return margin, 16 * max(network.strides().values())
+        return seen_margin(scene, network.reach()), 16 * max(network.strides().values())
 
     def require(self, scene: Scene) -> None:
         return None

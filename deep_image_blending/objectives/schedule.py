@@ -29,32 +29,73 @@ class Round:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of evaluations on one objective: its scale, the evaluation at which it ends, and its round."""
+    """A stretch of evaluations on one objective: its scale, the evaluation at which it ends, and its round.
+
+    corrects: it only corrects what a coarser one made, by shallow layers alone, evaluated tile by tile.
+    """
 
     scale: int
     until: int
     round: Round | None = None
+    corrects: bool = False
+
+
+LARGE = 400_000
+"""Pixels of the object's box up to which a scale gets the greater part of a pass's evaluations."""
+CORRECTING = 0.1
+"""Share of the evaluations that each finer scale gets."""
+MOST_LEVELS = 6
+MOST_SEEN = 4_000_000
+"""Pixels that a pass sees at full resolution, where the object itself and what a network sees of it are fewer."""
 
 
 def resolutions(scene: Scene, options: PassOptions, evaluations: int) -> list[Stage]:
-    """One stage a resolution; the finest gets half of the evaluations, the others share the rest."""
-    top, left, bottom, right = scene.region()
-    longer = max(bottom - top, right - left)
-    count = options.levels or max(1, min(4, int(math.log2(max(longer, 1) / 128)) + 1))
-    count = min(count, evaluations)
+    """One stage a resolution; the main one gets half of the evaluations or more, the coarser share the rest.
+
+    The main one is the finest, unless the object is large: what is found at a coarser one is then carried upward,
+    and each finer one corrects in few evaluations what only it can see.
+    """
+    count = min(_levels(scene, options), evaluations)
+    main = min(count, main_level(scene, options) + 1) - 1
+    few = max(1, round(CORRECTING * evaluations))
+    rest = evaluations - few * main
     stages, spent = [], 0
     for i in range(count - 1, -1, -1):
-        share = evaluations // 2 // (count - 1) if i else evaluations - spent
+        share = rest // 2 // (count - 1 - main) if i > main else few
+        if i == main:
+            share = evaluations - spent - few * main
         spent += max(1, share)
-        stages.append(Stage(2**i, spent))
+        stages.append(Stage(2**i, spent, corrects=i < main))
     return stages
+
+
+def main_level(scene: Scene, options: PassOptions) -> int:
+    """How often the finest scale is halved for the one that gets the greater part of the evaluations: 0, 1, ..."""
+    (rows, columns), level = _sides(scene), 0
+    while level + 1 < _levels(scene, options) and rows * columns > LARGE * 4**level:
+        level += 1
+    return level
+
+
+def seen_margin(scene: Scene, reach: int) -> int:
+    """Pixels around the object's box that a pass sees: as many as the object is long, or as `MOST_SEEN` allows."""
+    least = max(128, reach)
+    return margin_within(scene, MOST_SEEN, least, max(least, *_sides(scene)))
+
+
+def _levels(scene: Scene, options: PassOptions) -> int:
+    return options.levels or max(1, min(MOST_LEVELS, int(math.log2(max(*_sides(scene), 1) / 128)) + 1))
+
+
+def _sides(scene: Scene) -> tuple[int, int]:
+    """Rows and columns of the object's box."""
+    top, left, bottom, right = scene.region()
+    return bottom - top, right - left
 
 
 def rounds(scene: Scene, options: PassOptions, evaluations: int) -> list[Stage]:
     """Rounds at each resolution, as many evaluations in each as the recipe has, in proportion."""
-    finest = finest_scale(scene)
-    top, left, bottom, right = scene.region()
-    sides = (bottom - top, right - left)
+    finest, sides = finest_scale(scene), _sides(scene)
     count = options.levels or max(1, int(math.log2(max(max(sides) / finest, 1) / recipe.LEAST_SIDE)) + 1)
     count = min(count, len(recipe.ROUNDS))
     # Nothing may vanish where pixels are averaged.
@@ -82,23 +123,27 @@ def rounds(scene: Scene, options: PassOptions, evaluations: int) -> list[Stage]:
 
 def finest_scale(scene: Scene) -> int:
     """The finest scale that an object is painted at: 1, or for a very large one a power of two."""
-    top, left, bottom, right = scene.region()
-    scale = 1
-    while (bottom - top) * (right - left) > recipe.MOST_PAINTED * scale**2:
+    (rows, columns), scale = _sides(scene), 1
+    while rows * columns > recipe.MOST_PAINTED * scale**2:
         scale *= 2
     return scale
 
 
 def studied_margin(scene: Scene) -> int:
     """Pixels around the object's box that are looked at: evenly on each side, as many as memory is bounded by."""
+    scale = finest_scale(scene)
+    least = recipe.LEAST_STUDIED * scale
+    return margin_within(scene, recipe.MOST_STUDIED * scale**2, least, max(least, *scene.canvas))
+
+
+def margin_within(scene: Scene, pixels: int, least: int, most: int) -> int:
+    """The largest margin around the object's box, in `least`..`most`, whose window on the canvas has so many
+    pixels at most; `least` where none has."""
     top, left, bottom, right = scene.region()
     height, width = scene.canvas
-    scale = finest_scale(scene)
-    low, high = recipe.LEAST_STUDIED * scale, max(recipe.LEAST_STUDIED * scale, *scene.canvas)
-    while low < high:
-        margin = (low + high + 1) // 2
+    while least < most:
+        margin = (least + most + 1) // 2
         tall = min(height, bottom + margin) - max(0, top - margin)
         wide = min(width, right + margin) - max(0, left - margin)
-        fits = tall * wide <= recipe.MOST_STUDIED * scale**2
-        low, high = (margin, high) if fits else (low, margin - 1)
-    return low
+        least, most = (margin, most) if tall * wide <= pixels else (least, margin - 1)
+    return least

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from deep_image_blending import losses
@@ -27,6 +28,9 @@ from deep_image_blending.options.pass_options import PassOptions
 from deep_image_blending.pictures import Float, as_float
 from deep_image_blending.pictures.scene import Scene, Window, averaged
 from deep_image_blending.pictures.tensors import image_tensor, plane_tensor
+
+MOST_COMPARED = 1_500_000
+"""Pixels of a window beyond which its parts are compared with the object at half the size, or less."""
 
 
 def statistics_of(setting: Setting, own: Float) -> TargetStatistics:
@@ -52,12 +56,7 @@ def target_statistics(setting: Setting, own: Float) -> TargetStatistics:
     weights: dict[str, Tensor] | None = None
     full: Tensor | None = None
     if options.weights["style"] and options.style_from == "similar":
-        shown = target + mask * (image_tensor(setting.begun, device) - target)
-        # Both passes see the same of it.
-        place = (window.top, window.left, window.scale, window.mask.shape)
-        key = ("pooled", network.name, network.normalisation, style_taps[-1], place)
-        seen = setting.prepared.once(key, lambda: pooled(network, target, style_taps[-1]))
-        full = similarity(network, seen, shown, mask, style_taps[-1])
+        full = _resembling(setting, target, mask, style_taps[-1])
         sizes, strides = network.sizes((target.shape[2], target.shape[3])), network.strides()
         weights = {tap: resample(full, strides[tap], sizes[tap]) for tap in style_taps}
     if options.palette < 1:
@@ -77,6 +76,25 @@ def target_statistics(setting: Setting, own: Float) -> TargetStatistics:
         )
     histogram = sorted_values(network, target, style_taps) if options.weights["histogram"] else {}
     return TargetStatistics(moments, totals, histogram)
+
+
+def _resembling(setting: Setting, target: Tensor, mask: Tensor, tap: str) -> Tensor:
+    """How much each pixel of the window's target resembles the object, (1, 1, h, w), mean 1."""
+    network, window = setting.network, setting.window
+    shown = target + mask * (image_tensor(setting.begun, setting.device) - target)
+    size, factor = (mask.shape[2], mask.shape[3]), 1
+    while size[0] * size[1] > MOST_COMPARED * factor**2:
+        factor *= 2
+    if factor > 1:
+        shown, small, inside = (F.avg_pool2d(one, factor, ceil_mode=True) for one in (shown, target, mask))
+    else:
+        small, inside = target, mask
+    # Both passes see the same of it.
+    place = (window.top, window.left, window.scale, window.mask.shape)
+    key = ("pooled", network.name, network.normalisation, tap, place)
+    seen = setting.prepared.once(key, lambda: pooled(network, small, tap))
+    found = similarity(network, seen, shown, inside, tap)
+    return found if factor == 1 else F.interpolate(found, size=size, mode="bilinear", align_corners=False)
 
 
 def whole_target(scene: Scene, window: Window, device: torch.device) -> Tensor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from deep_image_blending.losses.declaration import declared
 from deep_image_blending.networks.backbones import default_taps
+from deep_image_blending.networks.network import Network
 from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.options.pass_options import PassOptions
 
@@ -12,6 +15,14 @@ def taps_of(options: PassOptions) -> tuple[tuple[str, ...], str]:
     """The style layers and the content layer of a pass."""
     style, content = default_taps(options.backbone)
     return options.style_layers or style, options.content_layer or content
+
+
+def shallow(options: PassOptions, network: Network) -> PassOptions:
+    """The options without the layers that are coarser than the content's: what those see, coarser scales have
+    settled."""
+    (style, content), strides = taps_of(options), network.strides()
+    kept = tuple(tap for tap in style if tap in strides and strides[tap] <= strides.get(content, 1))
+    return dataclasses.replace(options, style_layers=kept or style[:1])
 
 
 def wanted_taps(options: PassOptions) -> frozenset[str]:

@@ -19,11 +19,12 @@ from deep_image_blending.pictures.scene import Scene, Window
 
 @dataclass(frozen=True)
 class Level:
-    """One stage of a pass: its window, the evaluation at which it ends, and its round where it has rounds."""
+    """A stage of a pass on its window; see `Stage`."""
 
     window: Window
     until: int
     round: Round | None = None
+    corrects: bool = False
 
 
 def pass_window(name: PassName, scene: Scene, pass_options: PassOptions, network: Network) -> Window:
@@ -46,7 +47,7 @@ def levels_of(window: Window, scene: Scene, pass_options: PassOptions) -> list[L
     for stage in schedule(scene, pass_options):
         if stage.scale not in coarser:
             coarser[stage.scale] = window.coarser(stage.scale)
-        levels.append(Level(coarser[stage.scale], stage.until, stage.round))
+        levels.append(Level(coarser[stage.scale], stage.until, stage.round, stage.corrects))
     return levels
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,12 +35,23 @@ def as_bytes(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 def as_unit(values: Pixels) -> Float:
     """uint8 or uint16 -> 0..1."""
-    return values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
+    unit = values.astype(np.float32)
+    return np.divide(unit, np.float32(np.iinfo(values.dtype).max), out=unit)
 
 
 def from_unit(values: Float, dtype: npt.DTypeLike) -> Pixels:
     """0..1 -> uint8 or uint16."""
     return np.rint(values.clip(0, 1) * np.float32(np.iinfo(np.dtype(dtype)).max)).astype(dtype)
+
+
+def blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of a picture (H, W, ...), about a megapixel at a time: what is computed of them stays small.
+
+    >>> [(part.start, part.stop) for part in blocks((3, 1 << 19))]
+    [(0, 2), (2, 3)]
+    """
+    rows = max(1, (1 << 20) // max(1, math.prod(shape[1:2])))
+    return (slice(top, min(shape[0], top + rows)) for top in range(0, shape[0], rows))
 
 
 def as_integers(name: str, array: npt.NDArray[Any]) -> Pixels:
@@ -54,5 +67,8 @@ def as_integers(name: str, array: npt.NDArray[Any]) -> Pixels:
             raise InputError(
                 f"'{name}' has floating-point values in {array.min():.4g}..{array.max():.4g}; scale them to 0..1"
             )
-        return np.rint(array.astype(np.float64) * 65535).astype(np.uint16)
+        made = np.empty(array.shape, np.uint16)
+        for part in blocks(array.shape):
+            made[part] = np.rint(array[part].astype(np.float64) * 65535)
+        return made
     raise InputError(f"'{name}' has values of type {array.dtype}; give 8 or 16 bits a channel, or floats in 0..1")

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deep_image_blending.pictures.bit_depth import Float, Pixels, as_unit, from_unit
-
-_BLOCK = 1 << 20
+from deep_image_blending.pictures.bit_depth import Float, Pixels, as_unit, blocks, from_unit
 
 
 @lru_cache(maxsize=1)
@@ -59,14 +57,17 @@ def to_srgb(planes: Pixels, profile: bytes) -> Pixels:
     height, width, channels = planes.shape
     if channels == 4:
         return _transformed(planes, profile, srgb(), "cmyk")
-    rows, made = max(1, _BLOCK // width), np.empty((height, width, 3), planes.dtype)
-    for top in range(0, height, rows):
-        colours = as_unit(planes[top : top + rows]).reshape(-1, channels)
-        made[top : top + rows] = from_unit(converted(colours, profile, srgb()), planes.dtype).reshape(-1, width, 3)
+    made = np.empty((height, width, 3), planes.dtype)
+    for part in blocks(planes.shape):
+        colours = as_unit(planes[part]).reshape(-1, channels)
+        made[part] = from_unit(converted(colours, profile, srgb()), planes.dtype).reshape(-1, width, 3)
     return made
 
 
 def ink_to_rgb(planes: Pixels) -> Pixels:
     """CMYK without a profile: each ink and black take their share of the light, (1 - C) (1 - K)."""
-    light = 1 - as_unit(planes)
-    return from_unit(light[..., :3] * light[..., 3:], planes.dtype)
+    made = np.empty((*planes.shape[:2], 3), planes.dtype)
+    for part in blocks(planes.shape):
+        light = 1 - as_unit(planes[part])
+        made[part] = from_unit(light[..., :3] * light[..., 3:], planes.dtype)
+    return made

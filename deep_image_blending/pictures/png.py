@@ -37,12 +37,15 @@ def encode(pixels: Pixels, kept: Picture) -> bytes:
         filter=imagecodecs.PNG.FILTER.PAETH,
     )
     described = b"".join(starmap(_chunk, _described_by(kept)))
-    return bytes(data[:_HEADING_END] + described + data[_HEADING_END:])
+    if not described:
+        return bytes(data)
+    return b"".join((data[:_HEADING_END], described, memoryview(data)[_HEADING_END:]))
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
     """A chunk: length, kind, body and checksum."""
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+    checksum = struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+    return b"".join((struct.pack(">I", len(body)), kind, body, checksum))
 
 
 def _described_by(kept: Picture) -> list[tuple[bytes, bytes]]:
@@ -170,9 +173,12 @@ def _deep(heading: _Heading, rows: bytes) -> Pixels:
     made, at = None, 0
     for down, across, height, width in heading.passes():
         end = at + heading.length(height, width)
-        file = SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, heading.colour, 0, 0, 0))
-        file += _chunk(b"IDAT", zlib.compress(rows[at:end], 0)) + _chunk(b"IEND", b"")
+        plain = struct.pack(">IIBBBBB", width, height, 16, heading.colour, 0, 0, 0)
+        packed = zlib.compress(memoryview(rows)[at:end], 0)
+        file = b"".join((SIGNATURE, _chunk(b"IHDR", plain), _chunk(b"IDAT", packed), _chunk(b"IEND", b"")))
         part, at = np.asarray(imagecodecs.png_decode(file)), end
+        if not heading.interlaced:
+            return part
         if made is None:
             made = np.empty((heading.height, heading.width, *part.shape[2:]), part.dtype)
         made[down, across] = part

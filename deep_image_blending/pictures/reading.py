@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures import formats, png
-from deep_image_blending.pictures.bit_depth import Float, Pixels, as_integers
+from deep_image_blending.pictures.bit_depth import Float, Pixels, as_integers, blocks
 from deep_image_blending.pictures.colour import ink_to_rgb, is_srgb, to_srgb
 from deep_image_blending.pictures.metadata import ORIENTATION, description, resolution, upright
 from deep_image_blending.pictures.picture import DEFAULT_MAX_PIXELS, Picture
@@ -34,6 +35,9 @@ Pictured = str | PathLike[str] | Image.Image | npt.NDArray[Any]
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
 _FIRST_FRAME = "it has more than one frame or page: the first was taken"
 _FAINT = 0.1
+_PIXEL, _DEEP_PIXEL = 24, 34
+"""Bytes a pixel that decoding takes beside the file, at the most: of 8 bits a channel, and of more. Measured
+(tests/runs/test_plan.py)."""
 
 # Pillow's size limit, the warning filters and a logger's level belong to the whole process.
 _decoding = threading.Lock()
@@ -60,10 +64,23 @@ def read_picture(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture
 
 
 def picture_size(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> tuple[int, int]:
-    """(rows, columns) of a file, upright, from its heading alone. Raises InputError as `read_picture` does.
+    """(rows, columns) of a file, upright, from its heading alone. Raises InputError as `read_picture` does."""
+    return picture_heading(path, max_pixels=max_pixels).size
 
-    With `rescaled_size` it tells what a blend will hold before a pixel is decoded.
+
+@dataclass(frozen=True)
+class Heading:
+    """What a file's heading says.
+
+    size: (rows, columns), upright. decoding: bytes that reading it takes at the most.
     """
+
+    size: tuple[int, int]
+    decoding: int
+
+
+def picture_heading(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Heading:
+    """A file's size and what reading it will take, before a pixel is decoded. Raises as `read_picture` does."""
     data, name = _bytes_of(path, max_pixels), str(path)
     with refusing(name), _quiet():
         if formats.is_jpeg_xl(data):
@@ -76,7 +93,9 @@ def picture_size(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> tuple[i
             with suppress(Exception):
                 orientation = image.getexif().get(ORIENTATION, 1)
         require_size(name, width, height, max_pixels)
-    return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+    size = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+    deep = data.startswith(TIFF_SIGNATURES) or (data.startswith(png.SIGNATURE) and data[24:25] == b"\x10")
+    return Heading(size, len(data) + (_DEEP_PIXEL if deep else _PIXEL) * width * height)
 
 
 def load_mask(pictured: Pictured, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Float:
@@ -113,8 +132,11 @@ def _as_mask(path: Path, raster: Raster) -> Float:
     if alpha is not None and alpha.min() < alpha.max() and (not grey or (planes == planes[:1, :1]).all()):
         return alpha
     weights = np.array([1.0] if planes.shape[2] == 1 else [1, 0, 0] if grey else [0.299, 0.587, 0.114])
-    plane = (planes @ weights.astype(np.float32)) / np.float32(np.iinfo(planes.dtype).max)
-    return np.asarray((plane if alpha is None else plane * alpha).clip(0, 1), np.float32)
+    mask, most = np.empty(planes.shape[:2], np.float32), np.float32(np.iinfo(planes.dtype).max)
+    for part in blocks(planes.shape):
+        mask[part] = (planes[part] @ weights.astype(np.float32)) / most
+        mask[part] = (mask[part] if alpha is None else mask[part] * alpha[part]).clip(0, 1)
+    return mask
 
 
 def _raster(pictured: Pictured, max_pixels: int) -> tuple[Path, Raster, str]:

@@ -25,6 +25,7 @@ from deep_image_blending.files import atomic_write, is_being_written
 from deep_image_blending.options.pass_options import PassName
 from deep_image_blending.options.stored import FORMAT
 from deep_image_blending.pictures import Float, Picture, Pixels, encode_picture
+from deep_image_blending.pictures.bit_depth import blocks
 from deep_image_blending.runs import checkpoints, loss_table
 from deep_image_blending.runs.lock import lock_of
 from deep_image_blending.runs.manifest import manifest_of
@@ -292,8 +293,10 @@ class RunDirectory:
 
     def write_mask(self, mask: Float) -> None:
         """The mask as the passes use it, (H, W) in 0..1, as 8-bit grey."""
-        data = io.BytesIO()
-        Image.fromarray(np.rint(mask * 255).astype(np.uint8)).save(data, "PNG")
+        data, levels = io.BytesIO(), np.empty(mask.shape, np.uint8)
+        for part in blocks(mask.shape):
+            levels[part] = np.rint(mask[part] * 255)
+        Image.fromarray(levels).save(data, "PNG")
         self.write(self.path / "mask.png", data.getvalue())
 
     def write_picture(self, path: Path, pixels: Pixels, like: Picture) -> None:

@@ -26,6 +26,7 @@ from deep_image_blending.passes import (
     Conduct,
     PassFailed,
     PassResult,
+    Phase,
     evaluations_of,
     first_pass,
     membrane_for,
@@ -119,7 +120,7 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
     say = said.append
     placement, timings = job.options.placement, job.timings
     sizes = {"source": job.inputs.source.pixels.shape, "target": job.inputs.target.pixels.shape}
-    require_room_for_pictures(sizes, placement, on_host(job.machine, job.options), read=True)
+    require_room_for_pictures(sizes, placement, on_host(job.machine, job.options))
     placed = scene_of(job.inputs, job.options, say, timings)
     scene, options = placed.scene, placed.options
     start = start_picture(options, scene.canvas, job.start)
@@ -336,7 +337,14 @@ def _attempted(
         recorded = Recorded(run, name, ready.scene, ready.options, backbone.network, state, ready.job.timings)
         recorder = Recorder(recorded, ready.job.output.checkpoint_every, hooks.stop)
         last = recorder
-    conduct = Conduct((*hooks.observers, last), hooks.phase, state, hooks.prepared, thrifty, ready.job.timings)
+    conduct = Conduct(
+        (*hooks.observers, last),
+        _freeing(hooks.phase, ready.options.device),
+        state,
+        hooks.prepared,
+        thrifty,
+        ready.job.timings,
+    )
     try:
         if name == "first_pass":
             result = first_pass(ready.scene, ready.options, backbone, ready.start, conduct)
@@ -356,6 +364,16 @@ def _attempted(
     return result, recorder is not None and recorder.saved
 
 
+def _freeing(phase: Phase, device: str) -> Phase:
+    """The same, and what the stage before has freed goes back to the system."""
+
+    def begun(what: str) -> None:
+        free_caches(device)
+        phase(what)
+
+    return begun
+
+
 def _stopping(hooks: Hooks) -> Observer:
     def observe(_: object) -> None:
         if hooks.stop():
@@ -367,9 +385,10 @@ def _stopping(hooks: Hooks) -> Observer:
 def _finish(run: RunDirectory, ready: Ready, name: PassName, result: PassResult, hooks: Hooks) -> None:
     """Write the pass's picture and its measures, and that it is done."""
     timings = ready.job.timings
+    free_caches(ready.options.device)
     with timings.part("writing"):
         pixels = _write_result(run, ready.scene, result)
-    hooks.phase("measuring")
+    _freeing(hooks.phase, ready.options.device)("measuring")
     with timings.part("measures"):
         measures = _measures(ready.scene, pixels)
     measured = {key: value for key, value in run.manifest.get("metrics", {}).items() if key != name}

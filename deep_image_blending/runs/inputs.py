@@ -21,10 +21,10 @@ from deep_image_blending.pictures import (
     load_mask,
     load_picture,
     looks_inverted,
-    picture_size,
 )
 from deep_image_blending.pictures.cutting.matte import matted
 from deep_image_blending.pictures.placement import Placement
+from deep_image_blending.pictures.reading import picture_heading
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.runs.room import require_room_for_pictures
@@ -75,9 +75,10 @@ def read_inputs(
     placement = placement or Placement()
     limit: dict[str, Any] = {} if placement.max_pixels is None else {"max_pixels": placement.max_pixels}
     files = {"source": source, "target": target, **({} if mask is None else {"mask": mask})}
-    sizes = {name: picture_size(path, **limit) for name, path in files.items()}
+    headings = {name: picture_heading(path, **limit) for name, path in files.items()}
+    sizes = {name: one.size for name, one in headings.items()}
     own = placement if kind == "placed" else dataclasses.replace(placement, ss=None)
-    require_room_for_pictures(sizes, own, max_memory)
+    require_room_for_pictures(sizes, own, max_memory, {name: one.decoding for name, one in headings.items()})
     return Inputs(
         load_picture(source, **limit),
         None if mask is None else load_mask(mask, **limit),

@@ -27,6 +27,8 @@ from deep_image_blending.networks.region import RegionFeatures, changed_boxes
 from deep_image_blending.objectives import recipe
 from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.objectives.painted import Framed
+from deep_image_blending.objectives.schedule import Stage
+from deep_image_blending.objectives.taps import shallow
 from deep_image_blending.objectives.target_style import TILE
 from deep_image_blending.options.pass_options import PassName, PassOptions
 from deep_image_blending.options.run_options import Options
@@ -47,13 +49,19 @@ WAYS: tuple[Way, ...] = ("full", "thrifty")
 Wanted = Literal["auto", "full", "thrifty"]
 
 _FLOAT = 4
-_LIBRARIES = 96 * 2**20
+_LIBRARIES = 64 * 2**20
 """What convolution libraries and the allocator keep besides the tensors, on the host."""
-_FINISHING = 55 * 2**20
-_A_CANVAS_PIXEL = 12
+_LOADED = 55 * 2**20
+"""Code that a pass loads, and that stays."""
+_MEASURING = 90 * 2**20
 _A_MEASURED_PIXEL = 170
-"""Bytes for a finished picture: composed and encoded, and measured; the last stay with the heap. Fitted to
-measured peaks (tests/benchmarks/memory.py)."""
+"""Bytes of measuring a finished picture, at all and a pixel. Fitted to measured peaks
+(tests/benchmarks/memory.py)."""
+_WRITTEN = 12
+"""Values that writing holds of a canvas pixel: its colours, the encoder's room, the file, and a copy of that with
+its profile."""
+_KEPT = 72
+"""Bytes of a window's pixel that a finished pass leaves to the next: windows, blend, membrane, start."""
 _CUDA_LIBRARIES = 640 * 2**20
 """A CUDA context and the workspaces of its libraries."""
 
@@ -89,15 +97,20 @@ class LevelPlan:
 
 @dataclass(frozen=True)
 class PassPlan:
-    """One pass, its levels coarse to fine. composing, measuring: bytes on the host for the finished picture."""
+    """One pass, its levels coarse to fine.
+
+    before: bytes on the host that earlier passes leave. finishing: bytes on the host of what is done to the
+    finished picture, one thing after the other. kept: bytes that this pass leaves.
+    """
 
     name: PassName
     backbone: str
     weights: str
     way: Way
     levels: tuple[LevelPlan, ...]
-    composing: int
-    measuring: int
+    finishing: Mapping[str, int]
+    before: int
+    kept: int
 
     @property
     def evaluations(self) -> int:
@@ -105,16 +118,11 @@ class PassPlan:
 
     @property
     def amount(self) -> Amount:
-        found = Amount(0)
+        """The greatest of its stages: each gives back what it took before the next begins."""
+        found = Amount(max(self.finishing.values(), default=0))
         for level in self.levels:
             found = found.most(level.amount)
-        # On the host, the heap keeps what the level before gave back: measured, about all of it. Rounds at one
-        # scale take the same memory one after the other.
-        by_scale: dict[int, int] = {}
-        for level in self.levels:
-            by_scale[level.scale] = max(by_scale.get(level.scale, 0), level.amount.host)
-        kept = [max(0, size - _LIBRARIES) for size in sorted(by_scale.values())[-2:-1]]
-        return Amount(max(found.host + sum(kept), self.composing) + self.measuring, found.device)
+        return Amount(self.before + found.host, found.device)
 
     @property
     def multiply_adds(self) -> float:
@@ -152,13 +160,17 @@ def plan_run(
     held: int | None = None,
 ) -> Plan:
     """The plan of the passes, features evaluated all at once or the thrifty way."""
-    found = []
+    found: list[PassPlan] = []
+    before = 0
     for name in passes:
         backbone = loaded[name]
         levels = _level_plans(scene, options, backbone.network, name, way)
         # A pass that matches has its own bounds, and one way.
         own: Way = "full" if kind_of(options.of(name).objective).matches else way
-        found.append(PassPlan(name, backbone.network.name, backbone.source, own, levels, *_finishing(scene)))
+        finishing, kept = _finishing(scene, levels), _kept(scene, levels)
+        found.append(PassPlan(name, backbone.network.name, backbone.source, own, levels, finishing, before, kept))
+        # Code is loaded once.
+        before += kept if not before else kept - _LOADED
     return Plan(
         scene.canvas,
         (scene.mask.shape[0], scene.mask.shape[1]),
@@ -297,7 +309,7 @@ def _level_plans(
     found, done = [], 0
     for stage in schedule(scene, own):
         coarse = averaged(mask[..., None], stage.scale)[..., 0]
-        found.append(_level_plan(scene, options, network, name, way, coarse, stage.scale, stage.until - done))
+        found.append(_level_plan(scene, options, network, name, way, coarse, stage, stage.until - done))
         done = stage.until
     return tuple(found)
 
@@ -309,16 +321,19 @@ def _level_plan(
     name: PassName,
     way: Way,
     mask: Float,
-    scale: int,
+    stage: Stage,
     evaluations: int,
 ) -> LevelPlan:
-    own = options.of(name)
+    own, scale = options.of(name), stage.scale
+    if stage.corrects:
+        own = shallow(own, network)
+        options = options.with_pass(name, own)
     taps = wanted_taps(own)
     size = (mask.shape[0], mask.shape[1])
     kind = kind_of(own.objective)
     pixels = size[0] * size[1] if kind.every_pixel else int((mask > 0).sum())
     shortened = network.truncated(taps) if taps else None
-    tile = tile_of(network, way == "thrifty") if kind.thrifty else 0
+    tile = tile_of(network, way == "thrifty" or stage.corrects) if kind.thrifty else 0
     boxes: list[Box] = []
     framed = _framed(mask) if kind.matches else None
     if framed is not None:
@@ -351,12 +366,24 @@ def _level_plan(
     )
 
 
-def _finishing(scene: Scene) -> tuple[int, int]:
-    """Bytes of composing and encoding, and of measuring a finished picture, on the host."""
-    rows, columns = scene.canvas
+def _finishing(scene: Scene, levels: Sequence[LevelPlan]) -> dict[str, int]:
+    """Bytes on the host of writing and of measuring a finished picture, beside its window."""
     top, left, bottom, right = wide_box(scene)
-    measured = _A_MEASURED_PIXEL * (bottom - top) * (right - left)
-    return _LIBRARIES + _A_CANVAS_PIXEL * rows * columns, _FINISHING + measured
+    held = _LOADED + _KEPT * math.prod(levels[-1].window)
+    return {
+        "writing": held + _WRITTEN * _a_value(scene) * math.prod(scene.canvas),
+        "measuring": held + _MEASURING + _A_MEASURED_PIXEL * (bottom - top) * (right - left),
+    }
+
+
+def _kept(scene: Scene, levels: Sequence[LevelPlan]) -> int:
+    """Bytes on the host that a finished pass leaves: its window, and its picture for the next pass."""
+    return _LOADED + _KEPT * math.prod(levels[-1].window) + 3 * _a_value(scene) * math.prod(scene.canvas)
+
+
+def _a_value(scene: Scene) -> int:
+    """Bytes of one value of the target: its depth."""
+    return int(scene.target.native.dtype.itemsize)
 
 
 def _framed(mask: Float) -> Framed:
@@ -513,8 +540,9 @@ def _target_features(network: Network, own: PassOptions, size: tuple[int, int], 
     tile = (min(size[0], TILE + 2 * reach), min(size[1], TILE + 2 * reach))
     channels, taps = network.channels(), taps_of(own)[0]
     areas = {name: channels[name] * box.area for name, box in _everything(network, tile).items()}
-    # Weighted copies of the taps, and the grid of features that similarity averages.
-    return int(sum(areas[tap] for tap in taps) * (element + 2 * _FLOAT) + 2 * max(areas.values()) * element)
+    # The taps; of one at a time, weighted copies; and the two activations between which a layer computes.
+    one = 2 * _FLOAT * max(areas[tap] for tap in taps) + 2 * max(areas.values()) * element
+    return int(sum(areas[tap] for tap in taps) * element + one)
 
 
 def measured_rate(network: Network, options: Options, taps: frozenset[str]) -> float:

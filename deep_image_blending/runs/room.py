@@ -10,18 +10,19 @@ from deep_image_blending.pictures.turning import turned_size
 from deep_image_blending.runs import memory_at_hand as memory
 
 GIB = 2**30
-_A_DECODED_PIXEL = 9
-"""Bytes that a decoder holds beside the picture that it gives."""
 
 
 def require_room_for_pictures(
-    sizes: Mapping[str, tuple[int, ...]], placement: Placement, limit: float | None, read: bool = False
+    sizes: Mapping[str, tuple[int, ...]],
+    placement: Placement,
+    limit: float | None,
+    decoding: Mapping[str, int] | None = None,
 ) -> None:
     """Raise InputError where reading and rescaling pictures of these sizes alone would take too much.
 
     sizes: (rows, columns) of `source` and, where there are any, of `target` and of masks by any name. limit: GiB
-    that the process may hold. read: they are in memory already. What is over the limit of pixels is refused
-    elsewhere.
+    that the process may hold. decoding: bytes that reading each takes, at the most; None where they are in memory
+    already. What is over the limit of pixels is refused elsewhere.
     """
     whole = turned_size(rescaled_size(sizes["source"], None), placement.rotate)
     own = rescaled_size(whole, placement.ss, placement.square)
@@ -35,10 +36,12 @@ def require_room_for_pictures(
     if placement.rotate % 360:
         # Pixels and mask in 32-bit numbers, before and after.
         need += 32 * whole[0] * whole[1]
-    if not read:
-        areas = {name: size[0] * size[1] for name, size in sizes.items()}
-        kept = sum((3 if name in ("source", "target") else 4) * area for name, area in areas.items())
-        need = kept + max(need, _A_DECODED_PIXEL * max(areas.values()))
+    if decoding is not None:
+        # Colours and, of a mask or alpha, 32-bit numbers.
+        depths = {name: 3 if name in ("source", "target") else 4 for name in sizes}
+        kept = {name: depths[name] * size[0] * size[1] for name, size in sizes.items()}
+        reading = max(took - kept[name] for name, took in decoding.items())
+        need = sum(kept.values()) + max(need, reading)
     held = memory.resident()
     hand = host_at_hand(held, None if limit is None else round(limit * GIB))
     if held + need > hand:

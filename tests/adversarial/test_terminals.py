@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from deep_image_blending.losses.declaration import declared
 from deep_image_blending.solve.lbfgs import LBFGS
 from deep_image_blending.solve.loop import Evaluation, LoopState
 from tests.adversarial.trial import TINY, Trial
+from tests.processes import assert_same_run, table
 
 # No pass has more terms than these at once.
 TERMS = list(declared())[:5]
@@ -114,26 +118,56 @@ def test_a_table_for_a_full_or_closed_stdout_is_one_line_or_none(where: str, cod
     assert words is None or words in done.stderr
 
 
+class Terminal:
+    """A command in a terminal of its own, with the live table."""
+
+    def __init__(self, words: list[str], columns: int) -> None:
+        command = [sys.executable, "-m", "deep_image_blending.cli", *words]
+        self.child, self.master = pty.fork()
+        if self.child == 0:
+            os.execve(command[0], command, {**os.environ, "TERM": "xterm-256color"})
+        self.resize(columns)
+
+    def resize(self, columns: int) -> None:
+        """The kernel tells the command of it by SIGWINCH."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+
+    def shows(self, *words: str) -> str:
+        """What is shown, once each of the words has been."""
+        begun, shown = time.monotonic(), b""
+        while any(word.encode() not in shown for word in words):
+            assert time.monotonic() - begun < 200, shown[-2000:]
+            if select.select([self.master], [], [], 0.1)[0]:
+                shown += os.read(self.master, 65536)
+        return shown.decode(errors="replace")
+
+    def closed(self) -> int:
+        """The window is closed; the exit code."""
+        os.close(self.master)
+        return os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
+
+
+LONG = ("--backbone", "random", "--threads", "1", "--num-steps", "120", "--tolerance", "0")
+
+
 @pytest.mark.slow
-def test_when_its_terminal_closes_a_run_writes_a_checkpoint(trial: Trial) -> None:
-    folder = trial.folder / "run"
-    words = [*trial.case.options(), *TINY, "--num-steps", "100000", "--tolerance", "0"]
-    command = [sys.executable, "-m", "deep_image_blending.cli", "run", *words, "--output-dir", str(folder)]
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execv(command[0], command)
-    begun, shown = time.monotonic(), b""
-    while b"/100000" not in shown:
-        assert time.monotonic() - begun < 100
-        if select.select([terminal], [], [], 0.1)[0]:
-            shown += os.read(terminal, 65536)
-    # By now it has asked whether to stop, and has something to save.
-    time.sleep(0.5)
-    os.close(terminal)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 130
-    passes = json.loads((folder / "run.json").read_text())["passes"]
+def test_a_run_goes_on_from_where_its_terminal_was_closed(trial: Trial) -> None:
+    closed, whole = trial.folder / "closed", trial.folder / "whole"
+    words = ["run", *trial.case.options(), *LONG]
+    terminal = Terminal([*words, "--output-dir", str(closed)], 80)
+    # Rich's table alone hides the cursor.
+    assert "\x1b[?25l" in terminal.shows("\x1b[?25l", " of 120")
+    terminal.resize(40)
+    narrow = terminal.shows("First pass ", "total ", "/120")
+    terminal.resize(120)
+    terminal.shows("evaluation", "left", " of 120")
+    assert "Traceback" not in narrow
+    assert terminal.closed() == 130
+    passes = json.loads((closed / "run.json").read_text())["passes"]
     (name,) = (name for name, entry in passes.items() if entry["status"] == "interrupted")
-    rows = (folder / f"{name}.losses.csv").read_text().splitlines()
-    newest = max(folder.glob(f"checkpoints/{name}.*.ckpt"))
-    assert int(newest.name.split(".")[1]) == len(rows) - 1
+    newest = max(closed.glob(f"checkpoints/{name}.*.ckpt"))
+    assert 0 < int(newest.name.split(".")[1]) < 120
+    assert len(table(closed / f"{name}.losses.csv")) == int(newest.name.split(".")[1])
+    assert trial("run", "--resume", "--plain", "--threads", "1", "--output-dir", closed).code == 0
+    assert trial(*words, "--plain", "--output-dir", whole).code == 0
+    assert_same_run(closed, whole)

@@ -28,6 +28,13 @@ def written(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     return path
 
 
+def run_words(folder: Path, said: Mapping[str, Any], out: Path) -> list[str]:
+    """The command that makes of a row's options what a batch makes of them."""
+    options = {name: folder / value if name.endswith("_file") else value for name, value in said.items()}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if name != "id"]
+    return ["run", *words, "--threads=1", "--output-dir", str(out), "--quiet"]
+
+
 def stock_folders(folder: Path) -> tuple[Path, Path]:
     """Objects of two categories, one with alpha and two with masks, and two backgrounds."""
     for name in ("cup", "star"):

@@ -16,7 +16,7 @@ from deep_image_blending.batch.row import Row
 from deep_image_blending.batch.store import Store
 from deep_image_blending.batch.task import Task, work
 from deep_image_blending.cli.app import run_command
-from tests.batch.made import tiny_rows, written
+from tests.batch.made import run_words, tiny_rows, written
 
 
 def _rows(tmp_path: Path, rows: list[dict[str, Any]]) -> list[Row]:
@@ -28,9 +28,7 @@ def test_a_row_is_what_blend_run_makes_bit_for_bit(tmp_path: Path) -> None:
     (row,) = _rows(tmp_path, [said])
     root = str(tmp_path / "out")
     assert work(Task(row, root, Limits())).ending == "done"
-    words = [f"--{name.replace('_', '-')}={tmp_path / value}" for name, value in said.items() if "file" in name]
-    words += [f"--{name.replace('_', '-')}={said[name]}" for name in ("backbone", "num_steps", "x", "y")]
-    assert run_command(["run", *words, "--threads=1", "--output-dir", str(tmp_path / "run"), "--quiet"]) == 0
+    assert run_command(run_words(tmp_path, said, tmp_path / "run")) == 0
     picture = (tmp_path / "out/pictures/p0.png").read_bytes()
     assert picture == (tmp_path / "run/second_pass.png").read_bytes()
     record = json.loads((tmp_path / "out/records/p0.json").read_text())
@@ -48,15 +46,7 @@ def test_objects_one_after_the_other_are_blend_run_twice(tmp_path: Path) -> None
     target = tmp_path / said["target_file"]
     for number, place in enumerate(places):
         folder = tmp_path / f"run{number}"
-        words = ["run", f"--source-file={tmp_path / said['source_file']}", f"--target-file={target}"]
-        words += [
-            f"--mask-file={tmp_path / said['mask_file']}",
-            "--backbone=random",
-            "--num-steps=2",
-            "--threads=1",
-        ]
-        words += [f"--{name}={value}" for name, value in place.items()]
-        assert run_command([*words, "--output-dir", str(folder), "--quiet"]) == 0
+        assert run_command(run_words(tmp_path, {**base, **place, "target_file": str(target)}, folder)) == 0
         target = folder / "second_pass.png"
     assert (tmp_path / "out/pictures/p0.png").read_bytes() == target.read_bytes()
 

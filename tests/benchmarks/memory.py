@@ -63,6 +63,7 @@ def planned(case: dict[str, Any]) -> dict[str, Any]:
     from deep_image_blending.pictures import load_picture
     from deep_image_blending.pictures.scene import compose_scene
     from deep_image_blending.runs import plan
+    from deep_image_blending.runs.devices import free_caches
 
     torch.set_num_threads(case["threads"])
     base = presets.preset("natural")
@@ -83,7 +84,8 @@ def planned(case: dict[str, Any]) -> dict[str, Any]:
     estimate = plan.plan_run(scene, base, loaded, PASSES, case["way"])
     guessed = sum(plan.seconds_of(estimate, base, loaded).values())
     began = time.perf_counter()
-    conduct = passes.Conduct(thrifty=case["way"] == "thrifty")
+    # As a run does between its stages.
+    conduct = passes.Conduct(phase=lambda _: free_caches("cpu"), thrifty=case["way"] == "thrifty")
     first = passes.first_pass(scene, base, network, conduct=conduct)
     middle = peak()
     frozen = first.written()
@@ -101,13 +103,29 @@ def planned(case: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def read(path: str, kind: str) -> dict[str, int]:
+    """In a process of its own: what a heading says that reading a `picture` or `mask` takes, and what it took."""
+    from deep_image_blending.pictures import load_mask, load_picture
+    from deep_image_blending.pictures.reading import picture_heading
+
+    load = load_mask if kind == "mask" else load_picture
+    # What is loaded for any picture is no part of this one.
+    load(Path(path).with_name(f"small-{Path(path).name}"))
+    said = picture_heading(Path(path)).decoding
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before = peak()
+    load(Path(path))
+    return {"said": said, "took": peak() - before}
+
+
 def peak() -> int:
     """Bytes of this process's peak resident memory."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
-def in_process(case: dict[str, Any]) -> dict[str, Any]:
+def in_process(case: Any) -> dict[str, Any]:
+    """`planned` of a case, or `read` of a path and a kind, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.memory", "--case", json.dumps(case)],
         check=True,
@@ -234,7 +252,8 @@ def main() -> None:
     parser.add_argument("--case", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.case is not None:
-        print(json.dumps(planned(json.loads(given.case))))
+        case = json.loads(given.case)
+        print(json.dumps(planned(case) if isinstance(case, dict) else read(*case)))
         return
     console, report = Console(width=110), dict[str, Any]()
     with tempfile.TemporaryDirectory() as name:

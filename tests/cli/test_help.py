@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-import typer.main
 
-from deep_image_blending.cli.app import app_of, run_command
+from deep_image_blending.cli.app import parser, run_command
 from deep_image_blending.errors import InputError, suggestion
 from deep_image_blending.options.presets import preset
 
@@ -24,7 +23,7 @@ def test_every_command_is_listed_under_its_purpose(capsys: pytest.CaptureFixture
     for group in ("Blend", "Look", "Many", "Set up"):
         assert f"─ {group} ─" in shown
     assert all(re.search(rf"│ {name} ", shown) for name in COMMANDS)
-    assert set(typer.main.get_command(app_of(everything=True)).commands) == {*COMMANDS, "blend"}  # type: ignore[attr-defined]
+    assert set(parser(everything=True).commands) == {*COMMANDS, "blend"}
 
 
 @pytest.mark.parametrize("command", ["run", "make-video", "batch", None])
@@ -55,7 +54,7 @@ def test_help_has_an_example_and_every_option_in_a_group(name: str, capsys: pyte
 def test_examples_name_options_that_are_there(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command([name, "--help"]) == 0
     before, _, _ = capsys.readouterr().out.partition("╭─")
-    command = typer.main.get_command(app_of(everything=True)).commands[name]  # type: ignore[attr-defined]
+    command = parser(everything=True).commands[name]
     known = {option for parameter in command.params for option in parameter.opts}
     assert set(re.findall(r"--[a-z-]+", before.partition("Example")[2])) <= known
 

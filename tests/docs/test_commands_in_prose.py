@@ -7,14 +7,13 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from deep_image_blending.cli.app import app_of
+from deep_image_blending.cli.app import parser
 from tests.conftest import written_case
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMANDS = typer.main.get_command(app_of(everything=True)).commands  # type: ignore[attr-defined]
+COMMANDS = parser(everything=True).commands
 FLAGS = {
     name: {flag for one in command.params for flag in (*one.opts, *one.secondary_opts)}
     | {"-h", "--help", "--help-all"}
@@ -24,7 +23,7 @@ OTHERS = {
     *("--extra-index-url", "--strict", "--all-extras", "--with", "--site-dir", "--show", "--help", "--quiet"),
     # Of the benchmarks, and of what the architecture's examples declare.
     *("--sizes", "--patience", "--direct-up-to", "--large", "--scale", "--published-steps", "--sheet", "--times"),
-    *("--loosened", "--brightness-weight", "--pictures"),
+    *("--loosened", "--brightness-weight", "--pictures", "--pastes"),
 }
 
 

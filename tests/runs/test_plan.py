@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from deep_image_blending import passes
@@ -154,12 +157,13 @@ def test_what_does_not_fit_goes_the_thrifty_way_and_says_so(monkeypatch: pytest.
 
 def test_size_that_is_said_to_fit_fits() -> None:
     scene, (options, loaded) = _scene(400, 600, 800), _loaded()
-    limit = plan.plan_run(scene, options, loaded, BOTH, "thrifty").peak.host * 4 // 5
+    found = plan.plan_run(scene, options, loaded, BOTH, "thrifty")
+    limit = found.held + (found.peak.host - found.held) * 3 // 5
     with pytest.raises(InputError) as refusal:
         plan.decide(scene, options, loaded, BOTH, limit=limit)
-    found = re.search(r"--ss (\d+) --ts (\d+) would fit", str(refusal.value))
-    assert found is not None
-    ss, ts = (int(number) for number in found.groups())
+    said = re.search(r"--ss (\d+) --ts (\d+) would fit", str(refusal.value))
+    assert said is not None
+    ss, ts = (int(number) for number in said.groups())
     assert ss < 400
     assert ts < 800
     smaller = _scene(ss, round(ts * 0.75), ts)
@@ -313,7 +317,38 @@ def test_peak_memory_of_a_run_follows_the_object_not_the_canvas(tmp_path: Path) 
 @pytest.mark.slow
 @pytest.mark.parametrize(("side", "backbone"), [(96, "embedded"), (400, "embedded"), (400, "random")])
 @pytest.mark.parametrize("way", plan.WAYS)
-def test_estimate_is_right_to_three_tenths_and_seldom_low(side: int, backbone: str, way: plan.Way) -> None:
+def test_estimate_is_an_upper_bound_within_a_sixth(side: int, backbone: str, way: plan.Way) -> None:
     case = {"object": side, "canvas": (side * 3 // 2, side * 2), "backbone": backbone, "way": way}
     found = benchmark.in_process({**case, "steps": 4, "threads": 1, "weights": None})
-    assert 0.9 * found["measured"] < found["estimate"] < 1.3 * found["measured"]
+    # Peaks of one case differ by some hundredths.
+    assert 0.97 * found["measured"] < found["estimate"] < 1.17 * found["measured"]
+
+
+def _noise(kind: str, rows: int, columns: int) -> bytes:
+    """A file of noise, which no encoder makes smaller."""
+    name, channels, bits = kind.split()
+    most, shape = 2 ** int(bits), (rows, columns, int(channels))
+    values = np.random.default_rng(0).integers(0, most, shape, np.uint8 if bits == "8" else np.uint16)
+    encode = {
+        "png": lambda: imagecodecs.png_encode(values, level=1),
+        "jpeg": lambda: imagecodecs.jpeg_encode(values, level=95),
+        "webp": lambda: imagecodecs.webp_encode(values, lossless=True, level=0),
+    }
+    if name in encode:
+        return bytes(encode[name]())
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, values, photometric="rgb")
+    return stream.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("as_what", ["picture", "mask"])
+@pytest.mark.parametrize(
+    "kind", ["png 3 8", "png 4 8", "png 3 16", "png 4 16", "jpeg 3 8", "webp 3 8", "tiff 3 16"]
+)
+def test_reading_takes_at_most_what_the_heading_says(kind: str, as_what: str, tmp_path: Path) -> None:
+    path = tmp_path / kind.replace(" ", ".")
+    path.write_bytes(_noise(kind, 1500, 2000))
+    path.with_name(f"small-{path.name}").write_bytes(_noise(kind, 15, 20))
+    found = benchmark.in_process([str(path), as_what])
+    assert 0.4 * found["said"] < found["took"] <= found["said"]
