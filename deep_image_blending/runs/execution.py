@@ -43,6 +43,7 @@ from deep_image_blending.runs.inputs import Say, scene_of, start_picture
 from deep_image_blending.runs.job import Hooks, Job, on_host
 from deep_image_blending.runs.networks import Wanted, load_backbones
 from deep_image_blending.runs.recorder import Interrupted, Recorded, Recorder
+from deep_image_blending.runs.room import require_room_for_pictures
 from deep_image_blending.solve.lbfgs import LBFGS
 from deep_image_blending.solve.loop import LoopState, Observer
 
@@ -119,7 +120,7 @@ def prepare(job: Job, hooks: Hooks | None = None, planning: bool = False) -> Rea
     say = said.append
     placement, timings = job.options.placement, job.timings
     sizes = {"source": job.inputs.source.pixels.shape, "target": job.inputs.target.pixels.shape}
-    plan.require_room_for_pictures(sizes, placement, on_host(job.machine, job.options))
+    require_room_for_pictures(sizes, placement, on_host(job.machine, job.options))
     placed = scene_of(job.inputs, job.options, say, timings)
     scene, options = placed.scene, placed.options
     start = start_picture(options, scene.canvas, job.start)

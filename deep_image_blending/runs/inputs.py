@@ -26,8 +26,8 @@ from deep_image_blending.pictures.cutting.matte import matted
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.reading import picture_heading
 from deep_image_blending.pictures.scene import Scene, compose_scene
-from deep_image_blending.runs import plan
 from deep_image_blending.runs.directory import RunDirectory
+from deep_image_blending.runs.room import require_room_for_pictures
 from deep_image_blending.timings import Timings
 
 Say = Callable[[str], None]
@@ -78,7 +78,7 @@ def read_inputs(
     headings = {name: picture_heading(path, **limit) for name, path in files.items()}
     sizes = {name: one.size for name, one in headings.items()}
     own = placement if kind == "placed" else dataclasses.replace(placement, ss=None)
-    plan.require_room_for_pictures(sizes, own, max_memory, {name: one.decoding for name, one in headings.items()})
+    require_room_for_pictures(sizes, own, max_memory, {name: one.decoding for name, one in headings.items()})
     return Inputs(
         load_picture(source, **limit),
         None if mask is None else load_mask(mask, **limit),

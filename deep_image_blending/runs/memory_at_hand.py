@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 
 def resident() -> int:
     """Bytes of memory that this process holds now; 0 where the system does not say."""
@@ -25,6 +23,8 @@ def device_available(device: str) -> int | None:
     """Bytes free on a CUDA device, with what this process's allocator holds unused; None for other devices."""
     if not device.startswith("cuda"):
         return None
+    import torch
+
     free, _ = torch.cuda.mem_get_info(device)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(free) + int(unused)

@@ -40,9 +40,9 @@ from deep_image_blending.passes import (
     tile_of,
     wanted_taps,
 )
-from deep_image_blending.pictures import DEFAULT_MAX_PIXELS, Float, Placement, Scene, averaged, rescaled_size
-from deep_image_blending.pictures.turning import turned_size
+from deep_image_blending.pictures import Float, Scene, averaged
 from deep_image_blending.runs import memory_at_hand as memory
+from deep_image_blending.runs.room import host_at_hand, shown_gib
 
 Way = Literal["full", "thrifty"]
 WAYS: tuple[Way, ...] = ("full", "thrifty")
@@ -64,7 +64,6 @@ _KEPT = 72
 """Bytes of a window's pixel that a finished pass leaves to the next: windows, blend, membrane, start."""
 _CUDA_LIBRARIES = 640 * 2**20
 """A CUDA context and the workspaces of its libraries."""
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -231,13 +230,10 @@ def decide(
 def at_hand(device: str, held: int, limit: int | None) -> Amount:
     """Bytes that the process may hold at its peak, on the host and on the device. Where nobody knows: 2**62."""
     boundless = 1 << 62
-    free = memory.host_available()
-    host = boundless if free is None else held + free
     on_device = memory.device_available(device)
-    most = boundless if on_device is None else on_device
-    if limit is not None:
-        host, most = (min(host, limit), most) if on_device is None else (host, min(most, limit))
-    return Amount(host, most)
+    if on_device is None:
+        return Amount(host_at_hand(held, limit), boundless)
+    return Amount(host_at_hand(held, None), on_device if limit is None else min(on_device, limit))
 
 
 def _fits(plan: Plan, hand: Amount) -> bool:
@@ -388,43 +384,6 @@ def _kept(scene: Scene, levels: Sequence[LevelPlan]) -> int:
 def _a_value(scene: Scene) -> int:
     """Bytes of one value of the target: its depth."""
     return int(scene.target.native.dtype.itemsize)
-
-
-def require_room_for_pictures(
-    sizes: Mapping[str, tuple[int, ...]],
-    placement: Placement,
-    limit: float | None,
-    decoding: Mapping[str, int] | None = None,
-) -> None:
-    """Raise InputError where reading and rescaling pictures of these sizes alone would take too much.
-
-    sizes: (rows, columns) of `source`, `target` and, where there is one, `mask`. limit: GiB that the process may
-    hold. decoding: bytes that reading each takes, at the most; None where they are in memory already. What is
-    over the limit of pixels is refused elsewhere.
-    """
-    canvas = rescaled_size(sizes["target"], placement.ts, placement.square)
-    whole = turned_size(rescaled_size(sizes["source"], None), placement.rotate)
-    own = rescaled_size(whole, placement.ss, placement.square)
-    most = placement.max_pixels or DEFAULT_MAX_PIXELS
-    if max(canvas[0] * canvas[1], own[0] * own[1]) > most:
-        return
-    # Pillow rescales four bytes a pixel; then the canvas, and the source in 32-bit numbers.
-    need = (3 if canvas == sizes["target"][:2] else 11) * canvas[0] * canvas[1] + 16 * own[0] * own[1]
-    if placement.rotate % 360:
-        # Pixels and mask in 32-bit numbers, before and after.
-        need += 32 * whole[0] * whole[1]
-    if decoding is not None:
-        # Colours and, of a mask or alpha, 32-bit numbers.
-        kept = {name: (4 if name == "mask" else 3) * size[0] * size[1] for name, size in sizes.items()}
-        reading = max(took - kept[name] for name, took in decoding.items())
-        need = sum(kept.values()) + max(need, reading)
-    held = memory.resident()
-    hand = at_hand("cpu", held, None if limit is None else round(limit * GIB))
-    if held + need > hand.host:
-        raise InputError(
-            f"not enough memory: the pictures alone would take about {_gib(held + need)}, and {_gib(hand.host)} "
-            "are at hand; give smaller pictures, or smaller --ss and --ts"
-        )
 
 
 def _framed(mask: Float) -> Framed:
@@ -678,8 +637,8 @@ def _duration(seconds: float) -> str:
 
 def shown_amount(held: int, amount: Amount, device: str) -> str:
     """The peak of a pass in words."""
-    host = _gib(held + amount.host)
-    return host if not amount.device else f"{_gib(amount.device)} on {device}, {host} beside it"
+    host = shown_gib(held + amount.host)
+    return host if not amount.device else f"{shown_gib(amount.device)} on {device}, {host} beside it"
 
 
 def shown(plan: Plan) -> str:
@@ -690,11 +649,7 @@ def shown(plan: Plan) -> str:
 def shown_bytes(hand: Amount) -> str:
     """What is at hand, in words."""
     return (
-        _gib(hand.host)
+        shown_gib(hand.host)
         if hand.device >= 1 << 62
-        else f"{_gib(hand.device)} on the device, {_gib(hand.host)} beside it"
+        else f"{shown_gib(hand.device)} on the device, {shown_gib(hand.host)} beside it"
     )
-
-
-def _gib(count: int) -> str:
-    return f"{count / GIB:.2f} GiB" if count < 10 * GIB else f"{count / GIB:.0f} GiB"

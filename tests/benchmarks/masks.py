@@ -1,4 +1,4 @@
-"""How near a mask comes to a known truth: `python -m tests.benchmarks.masks [--sheet PNG] [--large]`.
+"""How near a mask comes to a known truth: `python -m tests.benchmarks.masks [--sheet PNG] [--large] [--boxes]`.
 
 Truth is known twice: for pictures whose bundled mask is the object's outline, and for objects that are composed
 here over photographs by an alpha made by code: a plain shape, strands of hair, glass, holes, a lattice, several
@@ -7,7 +7,10 @@ wobble, and given to every way of tightening; those that fit are given to `auto`
 Intersection over union is at alpha one half, higher is better; SAD (thousands of pixels) and the gradient's error
 (Rhemann et al. 2009, thousands) are of alpha, lower is better.
 
-`--cases DIR`: folders with source.png and mask.png, which have no truth and appear on the sheet alone.
+`--boxes` gives no masks but boxes, 4 and 20 pixels around the object, to `blend cut-out` and to GrabCut alone.
+
+`--cases DIR`: folders with source.png and mask.png. They have no truth and appear on the sheet; with
+`--boxes` every piece of their masks, as `auto` tightens them, is taken for true.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from scipy import ndimage
 from skimage.segmentation import chan_vese, random_walker
 
 from deep_image_blending.pictures.cutting import grabcut
+from deep_image_blending.pictures.cutting.cut_out import Start, cut_out, hints_of
+from deep_image_blending.pictures.cutting.regions import box_of, pieces_of
 from deep_image_blending.pictures.cutting.scissors import LiveWire, edge_costs
 from deep_image_blending.pictures.cutting.tightening import tighten
 from tests.benchmarks.photographs import BUNDLED, photograph
@@ -39,6 +44,7 @@ Pixels = npt.NDArray[np.uint8]
 Shape = tuple[int, int]
 
 LOOSENED = (5, 15, 30)
+MARGINS = (4, 20)
 SIZE = (360, 440)
 
 
@@ -321,6 +327,37 @@ def _worse(row: Row, rows: list[Row]) -> bool:
     return row.overlap < off.overlap - 1e-6 or row.sad > off.sad + 1e-6
 
 
+def print_boxes(folders: list[Path], console: Console) -> None:
+    """Intersection over union of what is cut out by a box, and by GrabCut alone."""
+    table = Table("object", "margin", "cut-out", "GrabCut alone", title="From a box: intersection over union")
+    pieces = [piece for folder in folders for piece in _pieces(folder)]
+    for kind, found in (("true masks", cases()), ("masks by auto", pieces)):
+        rows = []
+        for name, picture, truth in track(found, kind.capitalize(), disable=not found):
+            for margin in MARGINS:
+                rows_of, columns_of = box_of(truth > 0.5, margin)
+                box = rows_of.start, columns_of.start, rows_of.stop, columns_of.stop
+                if box == (0, 0, *truth.shape):
+                    continue
+                start = Start(box=box)
+                alone = grabcut.segment(picture, hints_of(truth.shape, start)).inside.astype(np.float32)
+                rows.append([iou(alpha, truth) for alpha in (cut_out(picture, start, soft=False).alpha, alone)])
+                table.add_row(name, str(margin), *(f"{value:.3f}" for value in rows[-1]))
+        if rows:
+            means = np.mean(rows, 0)
+            table.add_row(f"mean of {len(rows)}, {kind}", "", *(f"{mean:.3f}" for mean in means), end_section=True)
+    console.print(table)
+
+
+def _pieces(folder: Path) -> list[tuple[str, Pixels, Float]]:
+    """Every piece, of a thousand pixels at least, of the folder's mask as `auto` tightens it."""
+    picture, mask = _given(folder)
+    numbers, count = pieces_of(tighten(picture, mask, "auto").mask > 0.5)
+    pieces = [(numbers == number).astype(np.float32) for number in range(1, count + 1)]
+    large = [piece for piece in pieces if piece.sum() >= 1000]
+    return [(f"{folder.name}, piece {k}", picture, piece) for k, piece in enumerate(large, 1)]
+
+
 def print_large(console: Console) -> None:
     """Seconds and memory for a picture of 12 megapixels, and the scissors' seconds for 0.3 and 1 megapixels."""
     picture, truth = (np.asarray(_bundled("portrait", kind).resize((2368, 2368))) for kind in ("source", "mask"))
@@ -382,12 +419,16 @@ def _given(folder: Path) -> tuple[Pixels, Float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=Path, help="folders with source.png and mask.png, for the sheet")
+    parser.add_argument("--cases", type=Path, help="folders with source.png and mask.png, for sheet and boxes")
     parser.add_argument("--sheet", type=Path, help="write off against auto here, and measure nothing")
     parser.add_argument("--large", action="store_true", help="time a picture of 12 megapixels, and the scissors")
+    parser.add_argument("--boxes", action="store_true", help="start from boxes instead of loose masks")
     given = parser.parse_args()
     if given.large:
         print_large(Console(width=180))
+    elif given.boxes:
+        folders = sorted(path.parent for path in given.cases.glob("*/mask.png")) if given.cases else []
+        print_boxes(folders, Console(width=180))
     elif given.sheet:
         folders = sorted(path.parent for path in (given.cases or BUNDLED).glob("*/mask.png"))
         found = [_given(folder) for folder in folders]

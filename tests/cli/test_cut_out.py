@@ -89,3 +89,39 @@ def test_a_loose_mask_is_tightened_and_what_is_given_back_is_the_targets(folder:
     assert manifest["matte"]["confidence"] > 0.5
     assert run_command(["run", *words, *fast, "--force", "--matte", "off"]) == 0
     assert (np.asarray(Image.open(run / "mask.png")) > 0).sum() == _disc(38).sum()
+
+
+@pytest.mark.parametrize("part", ["picture", "--mask-file", "--strokes", "--trimap"])
+def test_memory_for_a_huge_picture_is_asked_before_it_is_decoded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    large = folder / "large.png"
+    Image.new("L", (9000, 8000)).save(large)
+    for name in ("load_picture", "load_mask"):
+        monkeypatch.setattr(
+            f"deep_image_blending.pictures.reading.{name}", lambda *_, **__: pytest.fail("decoded")
+        )
+        monkeypatch.setattr(f"deep_image_blending.pictures.{name}", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr("deep_image_blending.runs.memory_at_hand.host_available", lambda: 500_000_000)
+    picture = large if part == "picture" else folder / "source.png"
+    start = ["--box", "15,15,81,81"] if part == "picture" else [part, str(large)]
+    assert run_command(["cut-out", str(picture), "--output-file", str(folder / "m.png"), *start]) == 2
+    assert "not enough memory: the pictures alone" in capsys.readouterr().err
+    assert not (folder / "m.png").exists()
+
+
+@pytest.mark.parametrize("part", ["source", "mask", "target"])
+def test_preview_asks_for_the_memory_of_huge_pictures_before_decoding(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    large = folder / "large.png"
+    Image.new("L", (9000, 8000)).save(large)
+    for name in ("load_picture", "load_mask"):
+        monkeypatch.setattr(f"deep_image_blending.pictures.{name}", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr("deep_image_blending.runs.memory_at_hand.host_available", lambda: 500_000_000)
+    files = {"source": folder / "source.png", "mask": folder / "loose.png", "target": folder / "target.png"}
+    files[part] = large
+    words = [word for name, path in files.items() for word in (f"--{name}-file", str(path))]
+    assert run_command(["preview", *words, "--output-file", str(folder / "p.png")]) == 2
+    assert "not enough memory: the pictures alone" in capsys.readouterr().err
+    assert not (folder / "p.png").exists()

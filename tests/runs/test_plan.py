@@ -31,7 +31,7 @@ from deep_image_blending.pictures import load_picture
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.pictures.tensors import image_tensor
-from deep_image_blending.runs import devices, memory_at_hand, plan
+from deep_image_blending.runs import devices, plan
 from tests.benchmarks import memory as benchmark
 from tests.conftest import Case, disc_mask, smooth_picture
 
@@ -352,12 +352,3 @@ def test_reading_takes_at_most_what_the_heading_says(kind: str, as_what: str, tm
     path.with_name(f"small-{path.name}").write_bytes(_noise(kind, 15, 20))
     found = benchmark.in_process([str(path), as_what])
     assert 0.4 * found["said"] < found["took"] <= found["said"]
-
-
-def test_a_turned_source_takes_the_room_of_its_larger_canvas() -> None:
-    sizes = {"source": (4000, 4000), "target": (100, 100)}
-    # Sixteen bytes a pixel as it is; turned by an eighth, twice the pixels, and they are copied.
-    limit = memory_at_hand.resident() / plan.GIB + 0.5
-    plan.require_room_for_pictures(sizes, Placement(), limit)
-    with pytest.raises(InputError, match="not enough memory"):
-        plan.require_room_for_pictures(sizes, Placement(rotate=45), limit)

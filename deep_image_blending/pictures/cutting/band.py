@@ -19,6 +19,7 @@ from deep_image_blending.pictures.cutting.regions import (
     grown,
     pieces_of,
     share_of_pieces,
+    shrunk,
 )
 
 Pixels = npt.NDArray[Any]
@@ -33,16 +34,26 @@ _STRANGE = 0.25
 _BAND, _FOUND = 1.5, 1.5
 
 
-def soft_alpha(crop: npt.NDArray[np.uint8], given: Float, inside: Bool, fuzz: Float, factor: float) -> Float:
+def soft_alpha(
+    crop: npt.NDArray[np.uint8],
+    given: Float,
+    inside: Bool,
+    fuzz: Float,
+    factor: float,
+    held: Bool | None = None,
+) -> Float:
     """Closed-form alpha in a band of a few pixels, wider where strands leave the object; never above `given`.
 
     crop (H, W, 3) uint8; given (H, W) float32, the bound. inside (h, w) bool, the object by a hard contour, and
     fuzz (h, w) float32, the share of a pixel's surroundings that is neither clearly background nor the object, are
-    of the picture reduced by `factor`. Returns (H, W) float32 in 0..1.
+    of the picture reduced by `factor`; so is held (h, w) bool, of which all but the rim is the object whatever its
+    colours. Returns (H, W) float32 in 0..1.
     """
     shape = given.shape
     width = _BAND + _FOUND / factor
     known = _ridges(inside, width) | _ridges(~inside, width)
+    if held is not None:
+        known |= shrunk(held, 1)
     strands = (fuzz > _STRANGE) & ~inside & grown(inside, _STRANDS)
     band = (grown(contour_of(inside), width) & ~known) | strands
     if factor == 1:

@@ -13,7 +13,13 @@ from deep_image_blending.errors import InputError
 from deep_image_blending.pictures.bit_depth import as_bytes
 from deep_image_blending.pictures.cutting.band import own_colours, soft_alpha
 from deep_image_blending.pictures.cutting.closed_form import closed_form_alpha
-from deep_image_blending.pictures.cutting.doubts import MOST, Corners, contour_confidence, doubtful_areas
+from deep_image_blending.pictures.cutting.doubts import (
+    MOST,
+    Corners,
+    contour_confidence,
+    doubtful_areas,
+    foreign_parts,
+)
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
     LONGEST,
@@ -48,6 +54,8 @@ Pixels = npt.NDArray[Any]
 _WHITE, _BLACK = 0.75, 0.25
 # Pieces smaller than this, over the largest, are crumbs.
 _CRUMB = 0.01
+# So much of a box is foreign to what is around it, or it tells nothing; so much of that is not to be lost.
+_SOMETHING, _KEPT = 0.05, 2 / 3
 _GREY, _MAGENTA = (128, 128, 128), (255, 0, 255)
 
 
@@ -116,6 +124,8 @@ def cut_out(picture: Pixels, start: Start, *, soft: bool = True, longest: int = 
     factor = reduction(crop, longest)
     small, given = reduced_picture(crop, factor), reduced_hints(hints[box], factor)
     found = colour_segmentation(small, given)
+    if start.box is not None:
+        found = _compared(small, given, found)
     if start.loose is not None:
         checked = guarded(
             small, given != BACKGROUND, Segmentation(found.inside & (given != BACKGROUND), found.evidence)
@@ -160,6 +170,28 @@ def hints_of(shape: tuple[int, ...], start: Start) -> Hints:
     hints[drawn >= _WHITE] = OBJECT
     hints[drawn <= _BLACK] = BACKGROUND
     return hints
+
+
+def _compared(picture: npt.NDArray[np.uint8], hints: Hints, found: Segmentation) -> Segmentation:
+    """What was found in a box, corrected where the background beside it says otherwise.
+
+    What lies around a box may have the object's colours somewhere, as other balloons have. So segmentation starts
+    once more, from what is foreign to the background next to it. Where the results differ, every piece is what
+    most of it is, foreign or not. Where next to nothing is foreign, or the second result lost much of what is and
+    was found before, the first stands.
+    """
+    foreign = foreign_parts(picture, hints) & (hints == PERHAPS_OBJECT)
+    if foreign.sum() < _SOMETHING * (hints == PERHAPS_OBJECT).sum():
+        return found
+    alike = (hints == PERHAPS_OBJECT) & ~foreign
+    again = colour_segmentation(picture, np.where(alike, PERHAPS_BACKGROUND, hints).astype(np.uint8))
+    if (again.inside & foreign).sum() < _KEPT * (found.inside & foreign).sum():
+        return found
+    inside = found.inside & again.inside
+    for other in (found.inside & ~inside, again.inside & ~inside):
+        numbers, count = pieces_of(other)
+        inside |= (share_of_pieces(numbers, count, foreign) > 0.5)[numbers]
+    return replace(again, inside=inside)
 
 
 def _check(shape: tuple[int, ...], start: Start) -> None:

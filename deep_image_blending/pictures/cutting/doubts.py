@@ -9,12 +9,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from deep_image_blending.pictures.cutting.evidence import as_areas, background_evidence, contour_trust, lab_of
+from deep_image_blending.pictures.cutting.evidence import (
+    as_areas,
+    background_evidence,
+    contour_trust,
+    grown_background,
+    lab_of,
+)
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
     PERHAPS_BACKGROUND,
     PERHAPS_OBJECT,
     Hints,
+    enlarged_field,
     reduced_hints,
     reduced_picture,
     reduced_share,
@@ -40,6 +47,8 @@ _UNSURE, _WORTH_SAYING = 0.5, 0.03
 _AREA, _SIDE = 0.015, 256
 # Specks narrower than twice this are none.
 _SPECK = 1.5
+# The object's colours run into the means so many pixels beside it.
+_MIXED = 5.0
 
 
 def contour_confidence(picture: npt.NDArray[np.uint8], inside: Bool) -> tuple[float, list[Corners]]:
@@ -54,6 +63,20 @@ def contour_confidence(picture: npt.NDArray[np.uint8], inside: Bool) -> tuple[fl
     trust = contour_trust(evidence, inside)
     unsure = grown(edge & (trust < _UNSURE), 1.5) & edge
     return float(trust[edge].mean()), _boxes(unsure, _WORTH_SAYING * float(edge.sum()))
+
+
+def foreign_parts(picture: npt.NDArray[np.uint8], hints: Hints) -> Bool:
+    """(H, W) bool: what may be the object and differs from the background next to it, found at a bounded size.
+
+    picture (H, W, 3) uint8, hints (H, W). Nothing where no background is known.
+    """
+    factor = reduction(hints, _SIDE)
+    small, given = reduced_picture(picture, factor), reduced_hints(hints, factor)
+    background, asked = given == BACKGROUND, given != BACKGROUND
+    if not background.any():
+        return np.zeros(hints.shape, np.bool_)
+    distance = background_evidence(lab_of(small), background, asked).distance
+    return enlarged_field(asked & (distance >= 1), hints.shape) > 0.5
 
 
 def doubtful_areas(picture: npt.NDArray[np.uint8], hints: Hints, inside: Bool, decided: Bool) -> list[Corners]:
@@ -72,7 +95,10 @@ def doubtful_areas(picture: npt.NDArray[np.uint8], hints: Hints, inside: Bool, d
         return []
     evidence = background_evidence(lab_of(small), background, asked)
     foreign = as_areas(evidence, asked).distance >= 1
-    wrong = asked & (foreign != kept)
+    # Next to a dark wood, a sky behind the object is foreign too, until the sky is known from its other end.
+    lost = foreign & (grown_background(lab_of(small), ~asked, asked).distance >= 1)
+    lost &= grown(lost & ~grown(kept, _MIXED), _MIXED)
+    wrong = asked & np.where(kept, ~foreign, lost)
     wrong &= grown(shrunk(wrong, _SPECK), _SPECK)
     numbers, count = pieces_of(wrong)
     answered = share_of_pieces(numbers, count, grown(stroked, 1.5)) > 0

@@ -27,6 +27,8 @@ _TIMES = 2.2
 _RING = 14
 # The Gaussian of the means.
 _MEAN = 2.0
+# Background grows into what is asked for so many times from what is known by then.
+_ROUNDS = 4
 # Areas: half their window; lightness that varies less than this is even; a greater distance says no more.
 _AREA, _EVEN, _CLEARLY = 5, 6.0, 2.0
 
@@ -77,6 +79,22 @@ def renewed(
     fine = _sampled_distance(evidence.lab, background, asked, start, _BEYOND) / evidence.scale
     coarse = _sampled_distance(evidence.means, background, asked, start, _BEYOND) / evidence.coarse_scale
     return replace(evidence, distance=np.where(asked, np.maximum(fine, coarse), evidence.distance))
+
+
+def grown_background(lab: Float, background: Bool, asked: Bool) -> Evidence:
+    """Evidence for the pixels `asked`, from background that grows into them by what looks like it."""
+    known = background
+    evidence = background_evidence(lab, background, asked)
+    for _ in range(_ROUNDS - 1):
+        like = asked & ~known & (evidence.distance < 1)
+        reached = np.asarray(ndimage.binary_propagation(known, EIGHT, mask=known | like))
+        left = asked & ~reached
+        if (reached & ~known).sum() < 0.01 * asked.sum() or not left.any():
+            break
+        known = reached
+        later = renewed(evidence, known, left)
+        evidence = replace(later, distance=np.minimum(later.distance, evidence.distance))
+    return evidence
 
 
 def as_areas(evidence: Evidence, where: Bool) -> Evidence:

@@ -7,7 +7,7 @@ beside it and hangs together with the outside, or is a hole for which colour, po
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,8 @@ from deep_image_blending.pictures.cutting.evidence import (
     Evidence,
     as_areas,
     background_evidence,
+    grown_background,
     lab_of,
-    renewed,
 )
 from deep_image_blending.pictures.cutting.grabcut import (
     BACKGROUND,
@@ -37,8 +37,6 @@ from deep_image_blending.pictures.cutting.regions import (
     shrunk,
 )
 
-# Background grows into the mask so many times from what is known by then.
-_ROUNDS = 4
 # The object's colours run into the background's over so many pixels; what lies there is no part of its own.
 _MIXED = 2.0
 # The least pixels of a part that hangs at the object, and the least share of a component of one that doesn't; so
@@ -81,7 +79,7 @@ def guarded(picture: npt.NDArray[np.uint8], loose: Bool, found: Segmentation) ->
     found, kept, dropped = _no_component_lost(picture, loose, found)
     inside = found.inside & loose
     removed = loose & ~inside
-    evidence = _grown_background(lab_of(picture), loose, removed)
+    evidence = grown_background(lab_of(picture), ~loose, removed)
     # Pixels beside the object have some of its colour, and are no part of the area behind them.
     distance = as_areas(evidence, removed & ~grown(inside, _MIXED)).distance
     rim = _rim(loose, removed)
@@ -126,22 +124,6 @@ def _no_component_lost(
         inside[box] = np.where(own[box], taken, inside[box])
         likelihood[box] = np.where(own[box], again.evidence, likelihood[box])
     return Segmentation(inside, likelihood), kept, dropped
-
-
-def _grown_background(lab: Float, loose: Bool, removed: Bool) -> Evidence:
-    """Evidence for what was removed, from background that grows inwards by what looks like it."""
-    background = ~loose
-    evidence = background_evidence(lab, background, removed)
-    for _ in range(_ROUNDS - 1):
-        like = removed & ~background & (evidence.distance < 1)
-        reached = np.asarray(ndimage.binary_propagation(background, EIGHT, mask=background | like))
-        asked = removed & ~reached
-        if (reached & ~background).sum() < 0.01 * removed.sum() or not asked.any():
-            break
-        background = reached
-        later = renewed(evidence, background, asked)
-        evidence = replace(later, distance=np.minimum(later.distance, evidence.distance))
-    return evidence
 
 
 def _rim(loose: Bool, removed: Bool) -> Bool:

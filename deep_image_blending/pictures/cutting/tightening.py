@@ -56,6 +56,10 @@ _EDGE, _FITS_EDGE = 0.65, 0.72
 _TOO_MUCH = 0.75
 # A contour has strayed if it is so many times as far from the given one as is usual, and so many cells further.
 _STRAYED, _STRAYED_LEAST = 2.5, 8.0
+# A lobe lies so many times as far from the object as a hand strays, and so many cells further.
+_AWAY, _AWAY_LEAST = 1.5, 4.0
+# It was drawn around something thin if it is so many times as deep as a hand strays, and has lost this much of it.
+_LOBE, _LOST = (1.5, 4.0), 0.5
 # A hand goes round the object, so that what lies much deeper in the mask than the hand usually strays was covered
 # on purpose: so many times as deep, so many cells more at least, and larger than so many such squares. It goes
 # only where its colours are this much likelier, in logarithms, among the background's.
@@ -130,6 +134,7 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
     hints = np.where(loose, PERHAPS_OBJECT, BACKGROUND).astype(np.uint8)
     checked = guarded(small, loose, colour_segmentation(small, hints))
     inside, numbers = checked.inside, _counted(checked)
+    held = np.zeros_like(inside)
     trust = contour_trust(checked.evidence, inside)
     edge = _new_edge(inside, loose & ~inside)
     confidence = float(trust[edge].mean()) if edge.any() else 1.0
@@ -138,13 +143,13 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
         numbers |= {"confidence": round(confidence, 3), "components_left": judged.left}
         if judged.refusal:
             return _as_given(loose_mask, f"auto: {judged.refusal}; left as given", **numbers)
-        inside = judged.inside
+        inside, held = judged.inside, judged.held
     numbers["confidence"] = round(confidence, 3)
     taken = 1 - float((inside & loose).sum()) / max(int(loose.sum()), 1)
     numbers["taken_off"] = round(taken, 4)
     result, foreground = loose_mask.astype(np.float32, copy=True), None
     way = "hard" if mode == "hard" else "soft"
-    alpha = soft_alpha(crop, given, inside, _fuzz(checked, inside), factor)
+    alpha = soft_alpha(crop, given, inside, _fuzz(checked, inside), factor, held)
     if way == "hard":
         result[box] = np.where(alpha > 0.5 * given, given, 0)
     else:
@@ -156,7 +161,12 @@ def _tightened(picture: Pixels, loose_mask: Float, mode: str) -> Tightened:
 
 @dataclass(frozen=True)
 class _Judged:
+    """inside: what stays. held: of it, what looks like background all the same. left: components as given.
+    refusal: why nothing is tightened, or nothing.
+    """
+
     inside: Bool
+    held: Bool
     left: int
     refusal: str
 
@@ -173,7 +183,7 @@ def _where_sure(checked: Guarded, loose: Bool, factor: float, trust: Float) -> _
     edge, given = _new_edge(inside, removed), contour_of(loose)
 
     def refused(why: str) -> _Judged:
-        return _Judged(loose, 0, why)
+        return _Judged(loose, loose, 0, why)
 
     length = int(edge.sum())
     if length == 0 or removed.sum() / length * factor < _FITS or removed.sum() < _FITS_SHARE * loose.sum():
@@ -199,12 +209,14 @@ def _where_sure(checked: Guarded, loose: Bool, factor: float, trust: Float) -> _
     left = (there & (means < _SURE)) | (share_of_pieces(numbers, count, inside) == 0)
     left[0] = False
     result = inside | (removed & (unsure | left[numbers]))
+    held = _drawn_around(loose, gap, _spread(strayed, given, removed), usual)
+    result |= held
     # What is given back may enclose something: no hole was seen there.
     result |= enclosed(result, loose) & ~enclosed(inside, loose)
     off = loose & ~result
     if off.sum() < 0.2 * removed.sum() or off.sum() < _FITS_SHARE * loose.sum():
         return refused("the object resembles its surroundings")
-    return _Judged(result, int(left.sum()), "")
+    return _Judged(result, held, int(left.sum()), "")
 
 
 def _covered_on_purpose(loose: Bool, removed: Bool, usual: float, likelihood: Float) -> Bool:
@@ -219,6 +231,30 @@ def _covered_on_purpose(loose: Bool, removed: Bool, usual: float, likelihood: Fl
     kept = (far > max(_DEEP * usual, usual + _DEEP_LEAST)) & large & ~plain
     kept[0] = False
     return np.asarray(kept[numbers], np.bool_)
+
+
+def _drawn_around(loose: Bool, gap: Float, lost: Bool, usual: float) -> Bool:
+    """The thin lobes of the mask that lost all that they were drawn around, and what holds them: basket and ropes.
+
+    A lobe is what lies further from the object (`gap`, (H, W)) than a hand strays, and half as deep in the mask at
+    least. It hangs at the object by what lies between them as deep as a hand strays. It was drawn around something
+    if much of it is `lost`, with no way to the object, and it is deeper than a hand strays.
+    """
+    numbers, count = pieces_of(lost)
+    touches = share_of_pieces(numbers, count, gap <= 1.5) > 0
+    apart = lost & ~touches[numbers]
+    if not apart.any():
+        return apart
+    depth = np.asarray(ndimage.distance_transform_edt(loose), np.float32)
+    away = max(_AWAY * usual, usual + _AWAY_LEAST)
+    numbers, count = pieces_of((depth > 0.5 * usual) & (gap > away))
+    lobes = (share_of_pieces(numbers, count, apart) > 0)[numbers]
+    lobes |= grown(lobes, away + 1) & (depth > usual) & (gap > 0)
+    numbers, count = pieces_of(lobes | apart)
+    most = np.asarray(ndimage.maximum(depth, numbers, np.arange(count + 1)))
+    kept = share_of_pieces(numbers, count, apart) > _LOST * share_of_pieces(numbers, count, lobes)
+    kept &= (most > _LOBE[0] * usual) & (most < _LOBE[1] * usual)
+    return lobes & kept[numbers]
 
 
 def _before_restless(checked: Guarded, removed: Bool) -> Bool:

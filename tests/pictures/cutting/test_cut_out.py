@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures.cutting.cut_out import Start, cut_out
+from deep_image_blending.pictures.cutting.cut_out import Start, cut_out, hints_of
+from deep_image_blending.pictures.cutting.doubts import doubtful_areas
 from tests.pictures.cutting.made import composed, disc, iou, loosened
 
 MADE = composed(disc(100, 110, 28))
@@ -83,22 +84,44 @@ def test_unsure_contour_is_named_by_a_box():
     assert f"unsure in {top},{left},{bottom},{right}" in cut.said
 
 
-def test_a_part_that_a_box_leaves_out_is_named_until_a_stroke_answers():
+def test_box_finds_a_part_whose_colours_lie_outside_it_as_well():
     pytest.importorskip("cv2")
-    disc_and_sky = composed(disc(200, 220, 60)).picture
-    picture = disc_and_sky.copy()
-    # A bright part whose colours lie at the box's corner as well, so that GrabCut takes it for background.
+    truth = disc(200, 220, 60)
+    picture = composed(truth).picture.copy()
     picture[90:120, 95:130] = (90, 200, 90)
     picture[24:36, 30:190] = (90, 200, 90)
-    start = Start(box=(36, 44, 164, 176))
-    cut = cut_out(picture, start)
-    assert not cut.alpha[105, 112]
-    (named,) = [box for box in cut.unsure if box[0] <= 105 < box[2] and box[1] <= 112 < box[3]]
-    np.testing.assert_allclose(named, (90, 95, 120, 130), atol=4)
-    black = np.full((200, 220), 0.5, np.float32)
-    black[103:107, 105:120] = 0
-    answered = cut_out(picture, Start(box=start.box, strokes=black))
-    assert not any(box[0] <= 105 < box[2] and box[1] <= 112 < box[3] for box in answered.unsure)
+    assert iou(cut_out(picture, Start(box=(36, 44, 164, 176))).alpha, truth) > 0.95
+
+
+def _doubts(picture: np.ndarray, inside: np.ndarray, box: tuple[int, int, int, int], black=None) -> list:
+    hints = hints_of(inside.shape, Start(box=box, strokes=black))
+    decided = np.zeros(inside.shape, bool) if black is None else black < 0.5
+    return doubtful_areas(picture, hints, inside, decided)
+
+
+def test_parts_that_were_left_out_are_named_the_largest_first_until_a_stroke_answers():
+    pytest.importorskip("cv2")
+    truth = disc(200, 220, 60)
+    picture, inside = composed(truth).picture, truth > 0.5
+    large, small = (80, 95, 120, 140), (125, 90, 140, 115)
+    for top, left, bottom, right in (small, large):
+        inside[top:bottom, left:right] = False
+    found = _doubts(picture, inside, (36, 44, 164, 176))
+    np.testing.assert_allclose(found, [large, small], atol=3)
+    black = np.full(truth.shape, 0.5, np.float32)
+    black[98:102, 105:120] = 0
+    np.testing.assert_allclose(_doubts(picture, inside, (36, 44, 164, 176), black), [small], atol=3)
+
+
+def test_background_that_reaches_between_the_object_and_another_background_is_no_doubt():
+    pytest.importorskip("cv2")
+    truth = disc(200, 220, 40)
+    picture = composed(truth).picture.copy()
+    # A wood along the box's lower side; the sky above it is nearer to the wood than to the sky outside the box.
+    picture[175:] = (30, 60, 25)
+    found = _doubts(picture, truth > 0.5, (40, 50, 175, 170))
+    # Pixels whose surroundings have some of the wood are foreign to both.
+    assert all(top >= 175 - 6 for top, *_ in found)
 
 
 def test_rgba_and_preview():

@@ -10,6 +10,7 @@ from scipy import ndimage
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures.cutting.evidence import Evidence
 from deep_image_blending.pictures.cutting.guards import Guarded
+from deep_image_blending.pictures.cutting.regions import pieces_of
 from deep_image_blending.pictures.cutting.tightening import MODES, _before_restless, is_soft, tighten
 from deep_image_blending.pictures.demo import demo_named
 from tests.pictures.cutting.made import Composed, composed, disc, iou, loosened
@@ -104,6 +105,21 @@ def test_auto_leaves_a_soft_mask_and_refines_it_when_asked():
     assert not is_soft(MADE.truth)
     np.testing.assert_array_equal(tighten(MADE.picture, soft, "auto").mask, soft)
     assert iou(tighten(MADE.picture, soft, "soft").mask, MADE.truth) > 0.95
+
+
+def test_auto_keeps_the_basket_that_a_lobe_was_drawn_around_and_its_ropes():
+    pytest.importorskip("cv2")
+    hung = np.zeros((150, 130), bool)
+    hung[108:122, 58:72] = True
+    hung[83:108, [59, 60, 69, 70]] = True
+    truth = np.maximum(disc(150, 130, 28, 56, 65), hung)
+    made = composed(truth)
+    # Basket and ropes are hardly darker than what is behind them.
+    dark = np.where(hung[..., None], (made.back * 255 - 5).astype(np.uint8), made.picture)
+    mask = tighten(dark, loosened(truth, 6), "auto").mask > 0.5
+    assert mask[hung].mean() > 0.97
+    assert pieces_of(mask)[1] == 1
+    assert not mask[56, [33, 97]].any(), "beside the envelope the contour is sure"
 
 
 def test_every_component_stays():
