@@ -1,9 +1,9 @@
 """Large objects: `python -m tests.benchmarks.large`: seconds and memory by size, and the exhaustive way beside.
 
 The bundled mug is enlarged with its target, both get a photograph's grain, and both passes of `natural` are done,
-in a process of their own. The exhaustive way gives the finest scale half of all evaluations, through all layers, as
-for a small object. PSNR is between the two ways' pictures in the mask; style and content are the second pass's terms
-of each picture at full size, through all layers.
+in a process of their own. The exhaustive way gives the finest scale half of all evaluations, through all layers,
+as for a small object. PSNR is between the two ways' pictures in the mask; style and content are the second pass's
+terms of each picture at full size, through all layers.
 
     python -m tests.benchmarks.large [--sides 400 800 1600] [--exhaustive-up-to 800] [--threads 2]
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import resource
 import subprocess
 import sys
 import tempfile
@@ -79,9 +80,7 @@ def one(side: int, exhaustive: bool, threads: int, picture: Path) -> dict[str, A
     first = passes.first_pass(scene, options, backbone, conduct=conduct)
     second = passes.second_pass(scene, options, backbone, first.seen(), conduct)
     found = {"seconds": time.perf_counter() - began, "processor": time.process_time() - worked}
-    with open("/proc/self/status") as status:
-        peak = next(line for line in status if line.startswith("VmHWM"))
-    found["peak"] = int(peak.split()[1]) / 2**20
+    found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     top, left, bottom, right = scene.region()
     found["megapixels"] = (bottom - top) * (right - left) / 1e6
     np.save(picture, second.seen()[scene.canvas_mask() > 0])
