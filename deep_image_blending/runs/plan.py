@@ -53,6 +53,9 @@ _LIBRARIES = 64 * 2**20
 """What convolution libraries and the allocator keep besides the tensors, on the host."""
 _LOADED = 55 * 2**20
 """Code that a pass loads, and that stays."""
+_CORRECTING = 1.9
+"""What a large object's finest scales come to hold, checkpoints and the heap's gaps included, over the count.
+Fitted, as `_MEASURING`, to objects of 800 and 1600 pixels."""
 _MEASURING = 90 * 2**20
 _A_MEASURED_PIXEL = 170
 """Bytes of measuring a finished picture, at all and a pixel. Fitted to measured peaks
@@ -350,6 +353,8 @@ def _level_plan(
     if framed is not None and shortened is not None:
         window = scene.window_box(*surroundings(scene, own, network))
         count = _with_copies(count, options, shortened, size, framed.box, window)
+    if stage.corrects and options.device == "cpu":
+        count = Amount(round(_CORRECTING * count.host))
     factor = 3 if tile else 2
     style = 2 if kind.matches else (3 if own.style_from == "similar" else 1) if own.weights["style"] else 0
     area = scene.canvas[0] * scene.canvas[1] / scale**2 if own.style_from == "whole" else size[0] * size[1]
