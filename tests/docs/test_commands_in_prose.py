@@ -23,7 +23,7 @@ OTHERS = {
     *("--extra-index-url", "--strict", "--all-extras", "--with", "--site-dir", "--show", "--help", "--quiet"),
     # Of the benchmarks, and of what the architecture's examples declare.
     *("--sizes", "--patience", "--direct-up-to", "--large", "--scale", "--published-steps", "--sheet", "--times"),
-    *("--loosened", "--brightness-weight", "--pictures", "--pastes", "--sides", "--exhaustive-up-to"),
+    *("--loosened", "--brightness-weight", "--pictures", "--pastes", "--sides", "--exhaustive-up-to", "--boxes"),
 }
 
 
