@@ -79,7 +79,7 @@ def arithmetic(threads: int | None, precision: Precision) -> Iterator[None]:
 
 @functools.cache
 def keep_freed() -> None:
-    """Have glibc keep what is freed, until `free_caches` gives it back.
+    """Have glibc keep what is freed, until `give_back_freed`.
 
     By itself it maps every large tensor anew, and the system clears its pages: a fifth of an evaluation.
     """
@@ -90,14 +90,16 @@ def keep_freed() -> None:
                 library.mallopt(parameter, 1 << 30)
 
 
-def free_caches(device: str) -> None:
-    """Give back to the system, or to the card, what is held without need.
-
-    The C library keeps what it frees; under glibc it is asked for it.
-    """
-    gc.collect()
+def give_back_freed() -> None:
+    """Give back to the system what the C library keeps of what was freed; under glibc it is asked for it."""
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def free_caches(device: str) -> None:
+    """Give back to the system, or to the card, what is held without need; garbage is looked for first."""
+    gc.collect()
+    give_back_freed()
     if device.startswith("cuda"):
         torch.cuda.empty_cache()

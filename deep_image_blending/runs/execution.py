@@ -37,7 +37,7 @@ from deep_image_blending.passes import (
 from deep_image_blending.pictures import Float, Pixels, in_srgb, load_picture
 from deep_image_blending.pictures.scene import Scene
 from deep_image_blending.runs import plan
-from deep_image_blending.runs.devices import arithmetic, described, free_caches
+from deep_image_blending.runs.devices import arithmetic, described, free_caches, give_back_freed
 from deep_image_blending.runs.directory import RunDirectory, command_line, versions
 from deep_image_blending.runs.inputs import Say, scene_of, start_picture
 from deep_image_blending.runs.job import Hooks, Job, on_host
@@ -339,7 +339,7 @@ def _attempted(
         last = recorder
     conduct = Conduct(
         (*hooks.observers, last),
-        _freeing(hooks.phase, ready.options.device),
+        _freeing(hooks.phase),
         state,
         hooks.prepared,
         thrifty,
@@ -364,11 +364,11 @@ def _attempted(
     return result, recorder is not None and recorder.saved
 
 
-def _freeing(phase: Phase, device: str) -> Phase:
+def _freeing(phase: Phase) -> Phase:
     """The same, and what the stage before has freed goes back to the system."""
 
     def begun(what: str) -> None:
-        free_caches(device)
+        give_back_freed()
         phase(what)
 
     return begun
@@ -385,10 +385,10 @@ def _stopping(hooks: Hooks) -> Observer:
 def _finish(run: RunDirectory, ready: Ready, name: PassName, result: PassResult, hooks: Hooks) -> None:
     """Write the pass's picture and its measures, and that it is done."""
     timings = ready.job.timings
-    free_caches(ready.options.device)
+    give_back_freed()
     with timings.part("writing"):
         pixels = _write_result(run, ready.scene, result)
-    _freeing(hooks.phase, ready.options.device)("measuring")
+    _freeing(hooks.phase)("measuring")
     with timings.part("measures"):
         measures = _measures(ready.scene, pixels)
     measured = {key: value for key, value in run.manifest.get("metrics", {}).items() if key != name}
