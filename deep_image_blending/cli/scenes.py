@@ -21,9 +21,8 @@ def placed_scene(
     from deep_image_blending.pictures import load_mask, load_picture
     from deep_image_blending.pictures.cutting.matte import matted
     from deep_image_blending.pictures.demo import demo_unless_given, require_pictures
-    from deep_image_blending.pictures.reading import picture_heading
     from deep_image_blending.pictures.scene import compose_scene
-    from deep_image_blending.runs.room import require_room_for_pictures
+    from deep_image_blending.runs.room import require_room_for_files
 
     if demo:
         given, _ = demo_unless_given(given)
@@ -33,9 +32,7 @@ def placed_scene(
     assert files.source_file is not None
     assert files.target_file is not None
     paths = {"source": files.source_file, "mask": files.mask_file, "target": files.target_file}
-    headings = {name: picture_heading(path, **limit) for name, path in paths.items() if path is not None}
-    sizes = {name: one.size for name, one in headings.items()}
-    require_room_for_pictures(sizes, placement, None, {name: one.decoding for name, one in headings.items()})
+    require_room_for_files(paths, placement)
     mask = None if files.mask_file is None else load_mask(files.mask_file, **limit)
     source, target = load_picture(files.source_file, **limit), load_picture(files.target_file, **limit)
     mode = catalogue()["matte"].coerced(given.get("matte", "off"))

@@ -24,10 +24,9 @@ from deep_image_blending.pictures import (
 )
 from deep_image_blending.pictures.cutting.matte import matted
 from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.pictures.reading import picture_heading
 from deep_image_blending.pictures.scene import Scene, compose_scene
 from deep_image_blending.runs.directory import RunDirectory
-from deep_image_blending.runs.room import require_room_for_pictures
+from deep_image_blending.runs.room import require_room_for_files
 from deep_image_blending.timings import Timings
 
 Say = Callable[[str], None]
@@ -74,11 +73,8 @@ def read_inputs(
     """
     placement = placement or Placement()
     limit: dict[str, Any] = {} if placement.max_pixels is None else {"max_pixels": placement.max_pixels}
-    files = {"source": source, "target": target, **({} if mask is None else {"mask": mask})}
-    headings = {name: picture_heading(path, **limit) for name, path in files.items()}
-    sizes = {name: one.size for name, one in headings.items()}
     own = placement if kind == "placed" else dataclasses.replace(placement, ss=None)
-    require_room_for_pictures(sizes, own, max_memory, {name: one.decoding for name, one in headings.items()})
+    require_room_for_files({"source": source, "target": target, "mask": mask}, own, max_memory)
     return Inputs(
         load_picture(source, **limit),
         None if mask is None else load_mask(mask, **limit),

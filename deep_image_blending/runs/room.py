@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.pictures import DEFAULT_MAX_PIXELS, Placement, rescaled_size
+from deep_image_blending.pictures.reading import picture_heading
 from deep_image_blending.pictures.turning import turned_size
 from deep_image_blending.runs import memory_at_hand as memory
 
 GIB = 2**30
+
+
+def require_room_for_files(
+    files: Mapping[str, Path | None],
+    placement: Placement,
+    limit: float | None = None,
+) -> None:
+    """The same of files, by their headings. files: by the names of `sizes`; None where there is none.
+
+    Raises InputError, for a file that can't be read too.
+    """
+    most = placement.max_pixels or DEFAULT_MAX_PIXELS
+    headings = {name: picture_heading(path, max_pixels=most) for name, path in files.items() if path is not None}
+    decoding = {name: one.decoding for name, one in headings.items()}
+    require_room_for_pictures({name: one.size for name, one in headings.items()}, placement, limit, decoding)
 
 
 def require_room_for_pictures(

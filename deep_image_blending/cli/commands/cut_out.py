@@ -74,20 +74,15 @@ class CutOut(Command):
         from deep_image_blending.files import require_writable
         from deep_image_blending.pictures import Placement, load_mask, load_picture, write_picture
         from deep_image_blending.pictures.cutting.cut_out import Start, cut_out
-        from deep_image_blending.pictures.reading import picture_heading
         from deep_image_blending.pictures.writing import check_writable, write_png
-        from deep_image_blending.runs.room import require_room_for_pictures
+        from deep_image_blending.runs.room import require_room_for_files
 
         outputs = [path for path in (self.output_file, self.rgba, self.preview_file) if path is not None]
         for path in outputs:
             check_writable(path)
             require_writable(path)
         files = {"strokes": self.strokes, "loose": self.mask_file, "trimap": self.trimap}
-        paths = {"source": self.picture, **{name: path for name, path in files.items() if path is not None}}
-        headings = {name: picture_heading(path) for name, path in paths.items()}
-        sizes = {name: one.size for name, one in headings.items()}
-        decoding = {name: one.decoding for name, one in headings.items()}
-        require_room_for_pictures(sizes, Placement(), None, decoding)
+        require_room_for_files({"source": self.picture, **files}, Placement())
         picture = load_picture(self.picture)
         planes = {name: load_mask(path) for name, path in files.items() if path is not None}
         names = {name: str(path) for name, path in files.items() if path is not None}
