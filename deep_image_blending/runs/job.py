@@ -35,7 +35,7 @@ from deep_image_blending.pictures.demo import demo_unless_given
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.runs.devices import resolve_device, resolve_precision
 from deep_image_blending.runs.directory import RunDirectory, require_free
-from deep_image_blending.runs.inputs import Inputs, Say, inputs_of, read_inputs
+from deep_image_blending.runs.inputs import Inputs, Say, SceneKind, inputs_of, read_inputs
 from deep_image_blending.solve.loop import Observer
 from deep_image_blending.timings import Timings
 
@@ -113,28 +113,51 @@ def new_job(given: Given, passes: tuple[PassName, ...] = PASSES, inputs: Inputs 
 
     Raises InputError for an option that is none, a value out of range, and a picture that can't be read.
     """
-    timings = Timings()
     checked_names(given)
-    title = None
+    title = files = None
     if inputs is None:
         given, title = demo_unless_given(given)
+        named = chosen(PictureFiles, given)
+        files = (named.source_file, named.mask_file, named.target_file)
+    return _begun(given, passes, inputs, files, "placed", title)
+
+
+def job_of_first_pass(given: Given, inputs: Inputs | None = None) -> Job:
+    """The job of a second pass on any saved picture. Raises InputError."""
+    checked_names(given)
+    files = chosen(PictureFiles, given)
+    if inputs is None:
+        if files.first_pass_file is None or files.target_file is None:
+            raise InputError("--first-pass-file needs --target-file, the picture that it was blended into")
+        refuse_unused(given, ("source_file", "demo"), "a second pass on --first-pass-file")
+    if (files.mask_file if inputs is None else inputs.mask) is None:
+        refuse_unused(given, _OF_MASK, "a second pass without a mask, which works on the whole canvas")
+    paths = None if inputs is not None else (files.first_pass_file, files.mask_file, files.target_file)
+    return _begun(given, ("second_pass",), inputs, paths, "first pass")
+
+
+def _begun(
+    given: Given,
+    passes: tuple[PassName, ...],
+    inputs: Inputs | None,
+    files: tuple[Path | None, Path | None, Path | None] | None,
+    kind: SceneKind,
+    title: str | None = None,
+) -> Job:
+    """A new run's job: its options are settled, then the files (source, mask, target), if any, are read."""
+    timings = Timings()
     options = resolve_options(given, passes)
     machine, output = chosen(Machine, given), chosen(Output, given)
     if output.output_dir is not None:
         require_free(output.output_dir, force=output.force)
     options, said = _on_device(options, machine)
-    if inputs is None:
-        files = chosen(PictureFiles, given)
-        assert files.source_file is not None
-        assert files.target_file is not None
+    if files is not None:
+        source, mask, target = files
+        assert source is not None
+        assert target is not None
         with timings.part("reading"):
-            inputs = read_inputs(
-                files.source_file,
-                files.mask_file,
-                files.target_file,
-                options.placement,
-                max_memory=on_host(machine, options),
-            )
+            inputs = read_inputs(source, mask, target, options.placement, kind, on_host(machine, options))
+    assert inputs is not None
     return Job(
         inputs,
         options,
@@ -145,48 +168,6 @@ def new_job(given: Given, passes: tuple[PassName, ...] = PASSES, inputs: Inputs 
         named=_named(given),
         said=said,
         title=title,
-        timings=timings,
-    )
-
-
-def job_of_first_pass(given: Given, inputs: Inputs | None = None) -> Job:
-    """The job of a second pass on any saved picture. Raises InputError."""
-    timings = Timings()
-    checked_names(given)
-    files = chosen(PictureFiles, given)
-    if inputs is None:
-        if files.first_pass_file is None or files.target_file is None:
-            raise InputError("--first-pass-file needs --target-file, the picture that it was blended into")
-        refuse_unused(given, ("source_file", "demo"), "a second pass on --first-pass-file")
-    if (files.mask_file if inputs is None else inputs.mask) is None:
-        refuse_unused(given, _OF_MASK, "a second pass without a mask, which works on the whole canvas")
-    passes: tuple[PassName, ...] = ("second_pass",)
-    options = resolve_options(given, passes)
-    machine, output = chosen(Machine, given), chosen(Output, given)
-    if output.output_dir is not None:
-        require_free(output.output_dir, force=output.force)
-    options, said = _on_device(options, machine)
-    if inputs is None:
-        assert files.first_pass_file is not None
-        assert files.target_file is not None
-        with timings.part("reading"):
-            inputs = read_inputs(
-                files.first_pass_file,
-                files.mask_file,
-                files.target_file,
-                options.placement,
-                "first pass",
-                on_host(machine, options),
-            )
-    return Job(
-        inputs,
-        options,
-        passes,
-        machine,
-        output,
-        folder=output.output_dir,
-        named=_named(given),
-        said=said,
         timings=timings,
     )
 
