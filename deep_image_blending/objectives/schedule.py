@@ -55,36 +55,22 @@ def resolutions(scene: Scene, options: PassOptions, evaluations: int) -> list[St
     The main one is the finest, unless the object is large: what is found at a coarser one is then carried upward,
     and each finer one corrects in few evaluations what only it can see.
     """
-    count = min(_levels(scene, options), evaluations)
-    main = min(count, main_level(scene, options) + 1) - 1
-    few = max(1, round(CORRECTING * evaluations))
-    rest = evaluations - few * main
-    stages, spent = [], 0
-    for i in range(count - 1, -1, -1):
-        share = rest // 2 // (count - 1 - main) if i > main else few
-        if i == main:
-            share = evaluations - spent - few * main
-        spent += max(1, share)
-        stages.append(Stage(2**i, spent, corrects=i < main))
-    return stages
-
-
-def main_level(scene: Scene, options: PassOptions) -> int:
-    """How often the finest scale is halved for the one that gets the greater part of the evaluations: 0, 1, ..."""
-    (rows, columns), level = _sides(scene), 0
-    while level + 1 < _levels(scene, options) and rows * columns > LARGE * 4**level:
-        level += 1
-    return level
+    rows, columns = _sides(scene)
+    count = options.levels or max(1, min(MOST_LEVELS, int(math.log2(max(rows, columns, 1) / 128)) + 1))
+    count, main = min(count, evaluations), 0
+    while main + 1 < count and rows * columns > LARGE * 4**main:
+        main += 1
+    coarser, few = count - 1 - main, max(1, round(CORRECTING * evaluations))
+    left = evaluations - few * main
+    share = max(1, left // 2 // max(1, coarser))
+    ends = [share * (i + 1) for i in range(coarser)] + [left + few * i for i in range(main + 1)]
+    return [Stage(2**i, ends[count - 1 - i], corrects=i < main) for i in range(count - 1, -1, -1)]
 
 
 def seen_margin(scene: Scene, reach: int) -> int:
     """Pixels around the object's box that a pass sees: as many as the object is long, or as `MOST_SEEN` allows."""
     least = max(128, reach)
     return margin_within(scene, MOST_SEEN, least, max(least, *_sides(scene)))
-
-
-def _levels(scene: Scene, options: PassOptions) -> int:
-    return options.levels or max(1, min(MOST_LEVELS, int(math.log2(max(*_sides(scene), 1) / 128)) + 1))
 
 
 def _sides(scene: Scene) -> tuple[int, int]:

@@ -85,15 +85,15 @@ def _resembling(setting: Setting, target: Tensor, mask: Tensor, tap: str) -> Ten
     size, factor = (mask.shape[2], mask.shape[3]), 1
     while size[0] * size[1] > MOST_COMPARED * factor**2:
         factor *= 2
-    if factor > 1:
-        shown, small, inside = (F.avg_pool2d(one, factor, ceil_mode=True) for one in (shown, target, mask))
-    else:
-        small, inside = target, mask
+
+    def reduced(image: Tensor) -> Tensor:
+        return image if factor == 1 else F.avg_pool2d(image, factor, ceil_mode=True)
+
     # Both passes see the same of it.
     place = (window.top, window.left, window.scale, window.mask.shape)
     key = ("pooled", network.name, network.normalisation, tap, place)
-    seen = setting.prepared.once(key, lambda: pooled(network, small, tap))
-    found = similarity(network, seen, shown, inside, tap)
+    seen = setting.prepared.once(key, lambda: pooled(network, reduced(target), tap))
+    found = similarity(network, seen, reduced(shown), reduced(mask), tap)
     return found if factor == 1 else F.interpolate(found, size=size, mode="bilinear", align_corners=False)
 
 
