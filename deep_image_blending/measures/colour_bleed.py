@@ -44,10 +44,9 @@ def colour_shift(picture: Array, source: Array, mask: Array) -> float:
 
 def _blocks(image: Array, block: int) -> Array:
     """Means of blocks of (h, w, C), the border repeated to whole ones."""
+    from deep_image_blending.pictures.scene import averaged
+
     if block == 1:
         return image
     rows, columns = (-side % block for side in image.shape[:2])
-    whole = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
-    return np.asarray(
-        whole.reshape(whole.shape[0] // block, block, whole.shape[1] // block, block, -1).mean((1, 3))
-    )
+    return averaged(np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge"), block).astype(np.float64)

@@ -46,14 +46,24 @@ SIDES, CANVASES = [64, 96, 128, 192, 256, 384, 512], [256, 512, 1024, 2048, 4096
 
 
 def median(action: Callable[[], object], times: int) -> float:
-    """Median seconds of an action, after one that does not count."""
+    """Median seconds of an action."""
+    return statistics.median(each_time(action, times, time.perf_counter))
+
+
+def least(action: Callable[[], object], times: int) -> float:
+    """Least processor seconds of an action: other work only lengthens them."""
+    return min(each_time(action, times, time.process_time))
+
+
+def each_time(action: Callable[[], object], times: int, clock: Callable[[], float]) -> list[float]:
+    """Seconds of an action, so many times, after one that does not count."""
     action()
     seconds = []
     for _ in range(times):
-        began = time.perf_counter()
+        began = clock()
         action()
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+        seconds.append(clock() - began)
+    return seconds
 
 
 def squared(demo: Demo, folder: Path, side: int) -> tuple[Path, Path, Path]:
@@ -163,17 +173,6 @@ def multiplications(region: RegionFeatures) -> int:
     """Multiplications of one evaluation's convolutions with their gradient, which takes as many once more."""
     shapes = {name: weight.shape for name, (weight, _) in region.network.parameters.items()}
     return 2 * sum(region.boxes[name].area * shape.numel() for name, shape in shapes.items())
-
-
-def least(action: Callable[[], object], times: int) -> float:
-    """Least processor seconds of an action, after one that does not count: other work only lengthens them."""
-    action()
-    seconds = []
-    for _ in range(times):
-        began = time.process_time()
-        action()
-        seconds.append(time.process_time() - began)
-    return min(seconds)
 
 
 def peak(times: int) -> float:
