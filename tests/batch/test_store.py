@@ -66,6 +66,7 @@ def test_a_far_manifest_is_read_anew_and_a_far_picture_once() -> None:
 def test_what_an_object_stores_library_raises_is_told_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("upath")
     memory = pytest.importorskip("fsspec.implementations.memory")
 
     class NoCredentialsError(Exception):
