@@ -81,7 +81,7 @@ def arithmetic(threads: int | None, precision: Precision) -> Iterator[None]:
 def keep_freed() -> None:
     """Have glibc keep what is freed, until `give_back_freed`.
 
-    By itself it maps every large tensor anew, and the system clears its pages: a fifth of an evaluation.
+    By itself it maps every large tensor anew, and the system clears its pages each time.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):
