@@ -17,7 +17,7 @@ from torch import Tensor
 from deep_image_blending.objectives import recipe
 
 _NOWHERE = -9999
-TONE_COLUMNS = 2
+TONE_COLUMNS = 10
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,26 @@ def matched(query: Grid, field: Grid, wanted: Tensor, allowed: Tensor, breadth: 
 
 def patches(grid: Tensor) -> Tensor:
     """(1, C, h, w) -> (h w, 9 C), the 3x3 neighbourhood of every position, of length 1."""
+    return F.normalize(around(grid), dim=1)
+
+
+def around(grid: Tensor) -> Tensor:
+    """(1, C, h, w) -> (h w, 9 C), the 3x3 neighbourhood of every position."""
     padded = F.pad(grid, [1] * 4, mode="replicate" if min(grid.shape[2:]) < 2 else "reflect")
-    return F.normalize(F.unfold(padded, 3)[0].T, dim=1)
+    return F.unfold(padded, 3)[0].T
 
 
 def with_tone(query: Grid, field: Grid, breadth: float) -> tuple[Tensor, Tensor]:
     """The patches of either, (h w, D) and (H W, D), whose product is their cosine less a penalty of another tone.
 
-    The last `TONE_COLUMNS` make the penalty, `cost * (a - b)²`, up to `cost * a²`, which is the query's own.
+    The last `TONE_COLUMNS` make the penalty, a patch's mean of `cost * (a - b)²`, up to that of `cost * a²`: the
+    query's own. The cosine knows no contrast: a fold would be matched with the black bars of a window.
     """
     cost = recipe.OTHER_TONE / (breadth * recipe.LEGIBLE / 100) ** 2
-    ours, theirs = query.light.view(-1, 1), field.light.view(-1, 1)
-    queries = torch.cat([patches(query.features), 2 * cost * ours, torch.ones_like(ours)], 1)
-    return queries, torch.cat([patches(field.features), theirs, -cost * theirs.pow(2)], 1)
+    ours, theirs = around(query.light), around(field.light)
+    cost /= ours.shape[1]
+    queries = torch.cat([patches(query.features), 2 * cost * ours, torch.ones_like(ours[:, :1])], 1)
+    return queries, torch.cat([patches(field.features), theirs, -cost * theirs.pow(2).sum(1, keepdim=True)], 1)
 
 
 def nearest(

@@ -314,16 +314,18 @@ class PaintedObjective:
         self.painter, self.pixels, self.weights, self.start = painter, view.pixels, weights, start
         self.places, self.theirs, self.goals = {}, {}, dict[str, Moments]()
         with torch.no_grad():
-            copies = {tap: gathered(painter.theirs[tap], matches, painter.step(tap)) for tap in painter.taps}
+            voted_copies = dict[str, Tensor]()
             for tap in painter.taps:
-                step = painter.step(tap)
+                step, theirs = painter.step(tap), painter.theirs[tap]
                 inside = painter.wanted.repeat_interleave(step, 0).repeat_interleave(step, 1)
                 self.places[tap] = torch.nonzero(inside.flatten())[:, 0]
-                self.theirs[tap] = rows_of(copies[tap])[self.places[tap]]
-                own = mean_and_covariance(self.theirs[tap])
+                # Votes don't jump where two pieces of painting meet, but have less spread than the copies.
+                voted_copies[tap] = voted(theirs, matches, painter.wanted, step)
+                self.theirs[tap] = rows_of(voted_copies[tap])[self.places[tap]]
+                own = mean_and_covariance(rows_of(gathered(theirs, matches, step))[self.places[tap]])
                 self.goals[tap] = _between(own, painter.around[tap], view.surroundings)
             self.grid_places = torch.nonzero(painter.wanted.flatten())[:, 0]
-            self.columns = rows_of(painter.hypercolumns(copies))[self.grid_places]
+            self.columns = rows_of(painter.hypercolumns(voted_copies))[self.grid_places]
             around, counted = view.around(), view.counted()
             self.forms = [
                 Form.of(view.wanted, counted, around, scale, recipe.STANDS_OUT) for scale in recipe.FORM_SCALES

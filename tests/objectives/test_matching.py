@@ -69,7 +69,8 @@ def test_another_tone_costs_by_the_square_of_the_difference() -> None:
     light = torch.rand(1, 1, 20, 24, generator=torch.Generator().manual_seed(6))
     queries, candidates = with_tone(_lit(query, 0.3), Grid(field, light), 2.0)
     cost = recipe.OTHER_TONE / (2.0 * recipe.LEGIBLE / 100) ** 2
-    expected = patches(query) @ patches(field).T - cost * (light.flatten() - 0.3) ** 2 + cost * 0.3**2
+    gaps = F.pad((light - 0.3) ** 2, [1] * 4, mode="reflect")
+    expected = patches(query) @ patches(field).T - cost * F.avg_pool2d(gaps, 3, 1).flatten() + cost * 0.3**2
     torch.testing.assert_close(queries @ candidates.T, expected)
 
 
