@@ -112,12 +112,18 @@ def in_palette(content: Float, target: Float, mask: Float, strength: float) -> W
     before = contrast_at_edge(lab, painting, inside)
     nearest = 1 - (1 - recipe.NEAREST_HUE) * strength**2
     moved = lab.copy()
-    for share in recipe.LIGHTNESS:
-        light = smooth_map(sample, sample, goal, share * strength, 0.0)
-        aim = np.column_stack([goal[:, 0], hues_at_lightness(light, palette, nearest)])
-        moved[inside] = smooth_map(ours, sample, aim, share * strength, strength)
-        if legible(before, contrast_at_edge(moved, painting, inside), recipe.LOST_EDGE * strength**4):
-            break
+    share = recipe.LIGHTNESS[0]
+    # No step in between goes further than the whole way does, nor loses more of the edge than its part of it.
+    for part in dict.fromkeys((1.0, strength)):
+        for share in (s for s in recipe.LIGHTNESS if s <= share):
+            moved[inside] = smooth_map(ours, sample, goal, share * part, 0.0)
+            if legible(before, contrast_at_edge(moved, painting, inside), recipe.LOST_EDGE * part):
+                break
+    light = smooth_map(sample, sample, goal, share * strength, 0.0)
+    aim = np.column_stack([goal[:, 0], hues_at_lightness(light, palette, nearest)])
+    moved[inside] = smooth_map(ours, sample, aim, share * strength, strength)
+    for _ in range(3):
+        moved[..., 0] += regained(before, contrast_at_edge(moved, painting, inside), lab[..., 0], inside)
     size, hue = np.hypot(moved[..., 1], moved[..., 2]), np.arctan2(moved[..., 2], moved[..., 1])
     around = np.linspace(-np.pi, np.pi, 73)
     reach = np.percentile(palette[:, 1:] @ np.stack([np.cos(around), np.sin(around)]), 98, axis=0)
@@ -174,6 +180,45 @@ def legible(before: Array, after: Array, lost: float) -> bool:
     return bool(melted.mean() <= lost)
 
 
+def regained(before: Array, after: Array, lightness: Array, inside: Flags) -> Array:
+    """Lightness (h, w) to add so that the object's edge is seen where it was seen before.
+
+    before, after (N,): contrast at the edge's pixels; lightness (h, w), 0..100: the object's own. What the edge
+    lacks goes inwards, to what is near and as light, by a bilateral grid (Chen, Paris and Durand, 2007).
+    """
+    change = np.zeros(inside.shape)
+    sign, size = np.sign(before), np.abs(before)
+    needed = np.where(size >= recipe.VISIBLE, np.minimum(recipe.KEPT_EDGE * size, recipe.REGAINED), -np.inf)
+    lack = sign * np.maximum(0, needed - sign * after)
+    if not lack.any():
+        return change
+    reach = recipe.REGAINED_REACH * math.sqrt(inside.sum())
+    cell = np.array([max(1.0, reach / 3), max(1.0, reach / 3), 100 / recipe.REGAINED_TONES])
+    spread = (reach / cell[0], reach / cell[0], 1.0)
+
+    def places(where: tuple[npt.NDArray[np.intp], ...]) -> Array:
+        found: Array = np.stack([*where, lightness[where]]) / cell[:, None]
+        return found
+
+    shape = (*(int(n / cell[0]) + 2 for n in inside.shape), recipe.REGAINED_TONES + 1)
+    cells = np.ravel_multi_index(tuple(np.rint(places(edge_of(inside))).astype(int)), shape, mode="clip")
+    total, weight = (
+        ndimage.gaussian_filter(np.bincount(cells, of, math.prod(shape)).reshape(shape), spread, mode="constant")
+        for of in (lack, np.ones(len(lack)))
+    )
+    # A tenth of the weight beside a straight edge: what is far from every edge stays as it is.
+    faint = 0.1 * cell[0] / (2 * math.pi * spread[0])
+    within = np.nonzero(inside)
+    change[within] = ndimage.map_coordinates(total / (weight + faint), places(within), order=1, mode="nearest")
+    return change
+
+
+def edge_of(inside: Flags) -> tuple[npt.NDArray[np.intp], ...]:
+    """Rows and columns (N,) of the object's outermost pixels; inside (h, w)."""
+    outermost: Flags = inside & (ndimage.distance_transform_edt(inside) <= 1.5)
+    return np.nonzero(outermost)
+
+
 def contrast_at_edge(lab: Array, painting: Array, inside: Flags) -> Array:
     """Difference of lightness of the object's outer band and the painting beside it, (N,): of each edge pixel.
 
@@ -191,8 +236,7 @@ def contrast_at_edge(lab: Array, painting: Array, inside: Flags) -> Array:
         averaged: Array = ndimage.uniform_filter(values * where, size) / np.maximum(weight, 1e-6)
         return averaged
 
-    edge = inside & (depth <= 1.5)
-    gap: Array = (local(lab[..., 0], band) - local(painting[..., 0], ring))[edge]
+    gap: Array = (local(lab[..., 0], band) - local(painting[..., 0], ring))[edge_of(inside)]
     return gap
 
 

@@ -43,8 +43,8 @@ AGREEMENT, REPETITION = 0.03, 0.03
 """What a match gains by each neighbour that implies it, and loses by each that repeats it (of a cosine)."""
 REUSE, MOST_REUSED = 0.02, 15
 """What it loses by each further position that copies the same place, wherever it is, and how many count."""
-OTHER_TONE = 0.5
-"""What it loses where its lightness differs from the wanted by `LEGIBLE`; it goes with the difference's square."""
+OTHER_TONE = 1.5
+"""What it loses where the lightness around it differs from the wanted by `LEGIBLE`; it goes with the square."""
 BREADTH = {"broad": 2.0}
 """How much broader than usual strokes are, by kind: larger pieces follow the object's colour less."""
 SEED, SWEEPS = 2, 4
@@ -65,7 +65,7 @@ STANDS_OUT = 3.0
 TONE_SCALE = 10
 """Pixels at full resolution over which tone is averaged before it is compared."""
 TONE_FREEDOM = 0.8
-"""Share of the contrast of the painting's strokes by which tone may stray."""
+"""Share of the contrast of the painting's strokes by which tone may stray; less where it counts more."""
 FIRMNESS, LEAST_STRENGTH = -4, 0.5
 """The power of strength that tone's weight goes with, and the strength below which it grows no further."""
 
@@ -76,13 +76,15 @@ KEPT_EDGE = 0.65
 """Share of the object's own difference there that is kept, up to `LEGIBLE`."""
 VISIBLE, LOST_EDGE = 10.0, 0.4
 """A difference that is seen still, and the share of the edge that may fall below it at strength 1."""
+REGAINED, REGAINED_REACH, REGAINED_TONES = 14.0, 0.08, 8
+"""The difference that such an edge gets back, how far inwards (over the object's size), and levels kept apart."""
 LIGHTNESS = (0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 """Shares of the way on which lightness goes to the painting's; the first that keeps the edge is taken."""
 STEEPEST = 0.7
 """How much the map of lightness may steepen or flatten: noise would show."""
 SPREAD = 6.0
 """Lightness by which colours of the painting may differ and be drawn for one another."""
-NEAREST_HUE = 0.25
+NEAREST_HUE = 0.5
 """Share of the way on which colours go to the painting's nearest hue, not to its commonest, at strength 1."""
 HUE_SPREAD, RICHER, COLOURED = 0.2, 1.4, 15.0
 """How far hues may differ and be near (chroma over 10 more), what chroma may gain, and the chroma of a colour."""

@@ -8,12 +8,15 @@ from scipy.ndimage import distance_transform_edt
 from scipy.stats import wasserstein_distance
 from skimage import color
 
+from deep_image_blending.objectives import recipe
 from deep_image_blending.objectives.palette import (
     at_lightness,
     contrast_at_edge,
+    edge_of,
     hues_at_lightness,
     in_palette,
     legible,
+    regained,
     smooth_map,
     transported,
     without_rim,
@@ -87,6 +90,36 @@ def test_a_pale_half_before_a_pale_sky_is_not_lost_for_the_dark_half() -> None:
     wanted, _ = in_palette(content, target, mask, 0.7)
     gaps = contrast_at_edge(color.rgb2lab(wanted / 255), color.rgb2lab(target / 255), mask > 0.5)
     assert (np.abs(gaps) >= 10).mean() > 0.85
+
+
+def test_what_melted_gets_its_edge_back_and_nothing_else_changes() -> None:
+    inside = np.zeros((100, 140), bool)
+    inside[20:80, 20:120] = True
+    lightness = np.where(np.arange(140) < 70, 20.0, 95.0) * np.ones((100, 1))
+    columns = edge_of(inside)[1]
+    before = np.where(columns < 70, -40.0, 35.0)
+    after = np.where(columns < 70, -20.0, 4.0)
+    change = regained(before, after, lightness, inside)
+    # The light half gets what it lacks at its edge, less inside; the dark half, which is seen, stays.
+    assert change[22, 100] == pytest.approx(recipe.REGAINED - 4, rel=0.15)
+    assert 0 <= change[50, 95] < 0.5 * change[22, 95]
+    assert np.abs(change[:, :66]).max() < 0.05
+    assert np.abs(change[~inside]).max() == 0
+    assert not regained(before, before, lightness, inside).any()
+
+
+def test_no_step_in_between_goes_further_than_the_whole_way() -> None:
+    content, target = np.full((80, 80, 3), 30, np.float32), np.full((80, 80, 3), 210, np.float32)
+    content[:, 40:] = 60
+    target += np.random.default_rng(0).normal(0, 6, target.shape).astype(np.float32)
+    mask = disc_mask(80, 80).astype(np.float32) / 255
+    light = [
+        color.rgb2lab(in_palette(content, target, mask, s / 10).picture / 255)[..., 0][mask > 0.5].mean()
+        for s in range(11)
+    ]
+    steps = np.diff(light)
+    assert (steps > 0).all()
+    assert steps.max() < 3 * steps.mean()
 
 
 @pytest.mark.parametrize(
