@@ -48,7 +48,10 @@ def tone_loss(pixels: Tensor, tone: Tone) -> Tensor:
     inside = F.avg_pool2d(tone.mask, tone.pool, ceil_mode=True)
     gap = opponent(pixels - tone.wanted) * tone.mask
     gap = F.avg_pool2d(gap, tone.pool, ceil_mode=True) / (inside + 0.05)
-    stray = F.relu(gap.abs() - tone.freedom).pow(2) * F.avg_pool2d(tone.counted, tone.pool, ceil_mode=True)
+    counted = F.avg_pool2d(tone.counted, tone.pool, ceil_mode=True)
+    # Strokes that stray as far at a contour as inside melt a light wing into a light sky.
+    freedom = tone.freedom * inside / counted.clamp_min(1e-6)
+    stray = F.relu(gap.abs() - freedom).pow(2) * counted
     return (stray.sum((0, 2, 3)) / tone.variance).mean() / inside.sum()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,11 @@ def test_contours_that_stand_out_of_the_paintings_texture_count_and_others_do_no
     assert float(weights[1][..., 20].mean()) < 0.5
 
 
-def test_tone_is_free_within_the_strokes_contrast() -> None:
-    assert float(tone_loss(WANTED + 2.0, TONE)) == 0
-    assert float(tone_loss(WANTED + 20.0, TONE)) > 0
+def test_tone_is_free_within_the_strokes_contrast_and_less_where_it_counts_more() -> None:
+    evenly = replace(TONE, counted=MASK)
+    assert float(tone_loss(WANTED + 2.0, evenly)) == 0
+    assert float(tone_loss(WANTED + 20.0, evenly)) > 0
+    # Three times the weight: a third of the freedom, which is a hundredth of the range.
+    assert float(tone_loss(WANTED + 0.8, TONE)) == 0
+    beyond = (2.0 - 2.55 / 3) / 255
+    assert float(tone_loss(WANTED + 2.0, TONE)) == pytest.approx(beyond**2, rel=0.3)
