@@ -18,7 +18,7 @@ from deep_image_blending.cli import commands
 from deep_image_blending.cli.console import complain, prepare_streams, show_warning
 from deep_image_blending.cli.declared import ENTRIES, Command, add_to
 from deep_image_blending.declaration import FALSE, TRUE
-from deep_image_blending.errors import BlendError, is_out_of_memory, suggestion
+from deep_image_blending.errors import BlendError, InputError, is_out_of_memory, suggestion
 
 _ORDER = ("run", "blend", "first-pass", "second-pass")
 
@@ -75,6 +75,7 @@ def run_command(arguments: list[str]) -> int:
 def _run_command(arguments: list[str]) -> int:
     arguments = _normalised(arguments)
     try:
+        _refuse_empty(arguments)
         words = ["--help" if word == "--help-all" else word for word in arguments]
         # An exit that a command asks for comes back as a number.
         code = parser("--help-all" in arguments)(args=words, standalone_mode=False, prog_name="blend")
@@ -102,6 +103,13 @@ def _run_command(arguments: list[str]) -> int:
         # The parser's word for KeyboardInterrupt.
         complain("interrupted")
     return code if isinstance(code, int) else 0
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Raise InputError for an empty word: a variable that a script has not set, and never a value."""
+    for before, word in zip(["blend", *arguments], arguments, strict=False):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            raise InputError(f"what follows '{word or before}' is empty; give a value, or leave it out")
 
 
 def _execute(command: object, **_: object) -> object:

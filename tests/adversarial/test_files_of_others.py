@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from deep_image_blending.declaration import chosen
+from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write
+from deep_image_blending.options.output import Output
 from tests.adversarial.trial import Trial
 
 NAMES = ("report.html", "composite.png", "blend.mp4", "first_pass.png", "second_pass.7.png", "frames/a.jpg")
@@ -92,9 +95,30 @@ def test_no_output_replaces_a_device(trial: Trial, finished: Path, command: str)
     assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
 
 
-@pytest.mark.parametrize("name", ["", "."])
-def test_the_current_folder_is_no_output_directory(trial: Trial, name: str) -> None:
-    assert "--output-dir is empty" in trial.run("--output-dir", name).complaint
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("make-video", "{run}", "--output-file", ""), ("report", "{run}", "--output-file="), ("compare", "")),
+        *(("run", "--output-dir", ""), ("run", "--demo="), ("batch", ""), ("scatter", "--output-file", "")),
+    ],
+)
+def test_an_empty_word_is_never_a_path(trial: Trial, finished: Path, words: tuple[str, ...]) -> None:
+    words = tuple(word.format(run=finished) for word in words)
+    assert f"what follows '{words[-1] or words[-2]}' is empty" in trial(*words).complaint
+    with pytest.raises(InputError, match="--output-dir '' is not a path"):
+        chosen(Output, {"output_dir": ""})
+
+
+def test_the_current_folder_holds_a_run_if_it_is_empty(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "'.' is not empty and holds no run" in trial.run("--output-dir", ".").complaint
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert trial.run("--output-dir", ".").code == 0
+    assert "nothing to continue" in trial("run", "--resume", "--output-dir", ".").err
+    assert "seam" in trial("evaluate", ".", "--features", "none").out
 
 
 def test_an_impossible_output_directory_is_one_line(trial: Trial) -> None:
