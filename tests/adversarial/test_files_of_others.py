@@ -16,7 +16,7 @@ from deep_image_blending.declaration import chosen
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write
 from deep_image_blending.options.output import Output
-from tests.adversarial.trial import Trial
+from tests.adversarial.trial import TINY, Trial
 
 NAMES = ("report.html", "composite.png", "blend.mp4", "first_pass.png", "second_pass.7.png", "frames/a.jpg")
 
@@ -47,6 +47,32 @@ def test_force_removes_what_run_json_says_and_nothing_else(trial: Trial, finishe
     for name in ("notes.txt", "second_pass.7.png", "report.html", "frames/mine.jpg"):
         assert (finished / name).read_text() == "mine", name
     assert (finished / "second_pass.losses.csv").read_text() != "old"
+
+
+@pytest.mark.parametrize("stored", ["", "not JSON", "[]", "{}", '{"name": "my own"}', '{"format": 3}'])
+@pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "force"])
+def test_a_run_json_of_another_program_is_no_run(trial: Trial, stored: str, force: tuple[str, ...]) -> None:
+    folder = trial.folder / "d"
+    folder.mkdir()
+    mine = {"run.json": stored, "composite.png": "mine"}
+    for name, text in mine.items():
+        (folder / name).write_text(text)
+    assert "start a new run in another folder" in trial.run("--output-dir", folder, *force).complaint
+    assert {path.name: path.read_text() for path in folder.iterdir() if path.name != ".lock"} == mine
+
+
+@pytest.mark.parametrize("name", ["second_pass.png", "second_pass.losses.csv", "composite.png"])
+def test_force_writes_over_nothing_that_is_not_the_runs(trial: Trial, name: str) -> None:
+    folder = trial.folder / "d"
+    assert trial("first-pass", *trial.case.options(), *TINY, "--output-dir", folder).code == 0
+    if name == "composite.png":
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).write_text("mine")
+    before = sorted((path, path.lstat().st_mtime_ns) for path in folder.rglob("*") if path.name != ".lock")
+    assert f"{name}' is not the run's" in trial.run("--force", "--output-dir", folder).complaint
+    assert sorted((path, path.lstat().st_mtime_ns) for path in folder.rglob("*") if path.name != ".lock") == before
 
 
 def test_force_follows_no_path_that_run_json_names(trial: Trial, finished: Path) -> None:
