@@ -103,13 +103,11 @@ def require_writable(path: Path) -> None:
 
     What is there and is no plain file (a folder, a device, a pipe, a socket) is never replaced.
     """
-    if path.is_dir():
-        raise InputError(f"'{path}' is a folder; give a file name")
-    require_regular(path)
     if not path.parent.is_dir():
         raise InputError(f"folder '{path.parent}' does not exist; make it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise InputError(f"folder '{path.parent}' can't be written to; choose another, or change its permissions")
+    require_regular(path)
 
 
 def sha256_of(path: Path) -> str:

@@ -115,6 +115,7 @@ def _refuse_empty(arguments: list[str]) -> None:
 def _execute(command: object, **_: object) -> object:
     """What the parser made of the arguments is a command: run it."""
     if isinstance(command, Command):
+        command.require_outputs_apart()
         command.run()
     return command
 

@@ -7,18 +7,23 @@ options that it takes are added to it as further fields, each made from its decl
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 from deep_image_blending.declaration import Option, options_of
+from deep_image_blending.errors import InputError
 from deep_image_blending.options.catalogue import catalogue
 from deep_image_blending.options.pass_options import PASSES, PassOptions
 from deep_image_blending.options.run_options import Options
 
 Given = Mapping[str, Any]
+_OUTPUTS = ("output_file", "rgba", "preview_file")
+"""Fields of commands that name a file to be written."""
 
 
 @dataclass
@@ -38,9 +43,31 @@ class Command:
         """Do it."""
         raise NotImplementedError
 
+    def require_outputs_apart(self) -> None:
+        """Raise InputError where a file to be written is one that is read, or written as well, or a run's own."""
+        given = [(name, one) for name, value in vars(self).items() for one in _paths(value)]
+        for name, path in given:
+            if name not in _OUTPUTS:
+                continue
+            for other, text in given:
+                if other != name and os.path.realpath(text) == os.path.realpath(path):
+                    raise InputError(
+                        f"'{path}' is named twice, as {name.replace('_', '-')} and as {other.replace('_', '-')}: "
+                        "it would be lost; give another file to write"
+                    )
+            from deep_image_blending.runs.directory import require_no_result
+
+            require_no_result(Path(path))
+
     @classmethod
     def _declared(cls) -> Iterable[str]:
         return getattr(cls, "declared_names", ())
+
+
+def _paths(value: Any) -> list[str]:
+    """What may be paths among a value that was given."""
+    several = value if isinstance(value, list) else [value]
+    return [str(one) for one in several if isinstance(one, str | Path) and "\0" not in str(one)]
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,8 @@ from deep_image_blending.runs.manifest import manifest_of
 MANIFEST = "run.json"
 _FOLDERS = ("checkpoints", "frames")
 _PASS = "(first|second)_pass"
-_OURS = re.compile(
-    rf"(composite|mask)\.png|{_PASS}(\.\d+)?\.(png|losses\.csv)|blend\.(mp4|gif|webp)|report\.html"
-    rf"|{_PASS}\.\d{{6,}}\.(ckpt|jpg)"
-)
+_RESULTS = re.compile(rf"(composite|mask)\.png|{_PASS}(\.\d+)?\.(png|losses\.csv)|{_PASS}\.\d{{6,}}\.(ckpt|jpg)")
+_OURS = re.compile(rf"{_RESULTS.pattern}|blend\.(mp4|gif|webp)|report\.html")
 _ALWAYS = re.compile(rf"(composite|mask)\.png|{_PASS}\.(png|losses\.csv)")
 """What every run writes."""
 _UNFINISHED = re.compile(rf"\.(run\.json|{_OURS.pattern})\.\d+-[0-9a-f]+\.tmp")
@@ -324,6 +322,13 @@ def require_free(path: Path, *, force: bool) -> None:
             f"'{path}' is not empty and holds no run; give a folder of its own. --force would not touch these "
             "files either: no run.json says that they are a run's"
         )
+
+
+def require_no_result(path: Path) -> None:
+    """Raise InputError where a file is a part of a run, which would be damaged if another were written there."""
+    folder = path.parent.parent if path.parent.name in _FOLDERS else path.parent
+    if (folder / MANIFEST).is_file() and (path.name == MANIFEST or _RESULTS.fullmatch(path.name)):
+        raise InputError(f"'{path}' is a part of the run in '{folder}'; give another file name")
 
 
 def _require_own_folders(path: Path) -> None:

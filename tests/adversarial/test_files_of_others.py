@@ -18,6 +18,7 @@ from deep_image_blending.files import atomic_write
 from deep_image_blending.options.output import Output
 from tests.adversarial.trial import TINY, Trial
 
+PICTURES = ("--source-file", "source.png", "--mask-file", "mask.png", "--target-file", "target.png")
 NAMES = ("report.html", "composite.png", "blend.mp4", "first_pass.png", "second_pass.7.png", "frames/a.jpg")
 
 
@@ -119,6 +120,42 @@ def test_no_output_replaces_a_device(trial: Trial, finished: Path, command: str)
     what = trial.case.options() if command == "preview" else [str(finished)]
     assert "give a file name" in trial(command, *what, "--output-file", path).complaint
     assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("preview", *PICTURES, "--output-file", "target.png"),
+        ("preview", *PICTURES, "--output-file", "link.png"),
+        ("ablation", *PICTURES, "--init", "start.png", "--output-file", "start.png"),
+        ("cut-out", "source.png", "--mask-file", "mask.png", "--output-file", "./source.png"),
+        ("cut-out", "source.png", "--mask-file", "mask.png", "--output-file", "mask.png"),
+        ("cut-out", "source.png", "--mask-file", "mask.png", "--output-file", "a.png", "--rgba", "source.png"),
+        ("cut-out", "source.png", "--mask-file", "mask.png", "--output-file", "a.png", "--preview-file", "a.png"),
+    ],
+)
+def test_no_output_replaces_what_is_read(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(trial.folder)
+    Path("link.png").symlink_to("target.png")
+    shutil.copy("target.png", "start.png")
+    before = {path.name: path.read_bytes() for path in trial.folder.iterdir()}
+    assert f"'{Path(words[-1])}' is named twice" in trial(*words).complaint
+    assert {path.name: path.read_bytes() for path in trial.folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["run.json", "mask.png", "second_pass.7.png", "frames/first_pass.000009.jpg"])
+@pytest.mark.parametrize("command", ["compare", "preview", "report"])
+def test_no_output_replaces_a_part_of_a_run(trial: Trial, finished: Path, command: str, name: str) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    what = trial.case.options() if command == "preview" else [str(finished)]
+    assert "is a part of the run in" in trial(command, *what, "--output-file", finished / name).complaint
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_a_report_is_a_page(trial: Trial, finished: Path) -> None:
+    assert "end it in .html" in trial("report", finished, "--output-file", trial.folder / "a.png").complaint
 
 
 @pytest.mark.parametrize(
