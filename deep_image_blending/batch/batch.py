@@ -84,11 +84,12 @@ class Batch:
             for _ in finished():
                 pass
         if gathered.failed:
-            self.store.write(f"failures{suffix}.csv", failures.getvalue().encode())
+            self.store.write(f"failures{suffix}.csv", failures.getvalue().encode(errors="backslashreplace"))
             names.append(f"failures{suffix}.csv")
         else:
             self.store.delete(f"failures{suffix}.csv")
-        self.store.write(f"summary{suffix}.html", page(self.store, gathered, tally).encode())
+        text = page(self.store, gathered, tally)
+        self.store.write(f"summary{suffix}.html", text.encode(errors="backslashreplace"))
         return [*names, f"summary{suffix}.html"]
 
 

@@ -11,11 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from deep_image_blending.declaration import chosen
 from deep_image_blending.errors import InputError
 from deep_image_blending.files import atomic_write
 from deep_image_blending.options.output import Output
+from deep_image_blending.runs.directory import RunDirectory
+from deep_image_blending.views.report import write_report
 from tests.adversarial.trial import TINY, Trial
 
 PICTURES = ("--source-file", "source.png", "--mask-file", "mask.png", "--target-file", "target.png")
@@ -120,6 +123,49 @@ def test_no_output_replaces_a_device(trial: Trial, finished: Path, command: str)
     what = trial.case.options() if command == "preview" else [str(finished)]
     assert "give a file name" in trial(command, *what, "--output-file", path).complaint
     assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--preset", "pipe.toml"),
+        ("batch", "pipe.jsonl", "--output-dir", "out"),
+        ("batch", "pipe.csv", "--output-dir", "out"),
+    ],
+)
+def test_no_command_waits_for_a_pipe(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(trial.folder)
+    (pipe,) = (word for word in words if word.startswith("pipe"))
+    os.mkfifo(pipe)
+    # A reader and writer at once: what opens the pipe all the same waits for words, and not for ever.
+    end = os.open(pipe, os.O_RDWR)
+    try:
+        assert f"'{pipe}' does not exist, or is no file" in trial(*words).complaint
+    finally:
+        os.close(end)
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_a_picture_of_another_size_is_not_the_runs(trial: Trial, finished: Path, command: str) -> None:
+    Image.new("RGB", (10, 10)).save(finished / "composite.png")
+    trial.case.source.unlink()
+    ending = "html" if command == "report" else "png"
+    said = trial(command, finished, "--output-file", trial.folder / f"a.{ending}")
+    assert "composite.png' is not of this run: its size is another" in said.complaint
+
+
+def test_a_report_of_a_run_whose_name_is_no_text(trial: Trial, finished: Path) -> None:
+    folder = trial.folder / os.fsdecode(b"\xff")
+    finished.rename(folder)
+    write_report([RunDirectory.open(folder, write=False)], trial.folder / "a.html")
+    assert r"\udcff" in (trial.folder / "a.html").read_text(encoding="utf-8")
+
+
+def test_runs_of_the_studio_lie_in_a_folder(trial: Trial) -> None:
+    pytest.importorskip("uvicorn")
+    assert "give another folder" in trial("studio", "--no-browser", "--runs", trial.case.mask).complaint
 
 
 @pytest.mark.parametrize(

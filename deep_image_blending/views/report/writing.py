@@ -35,6 +35,6 @@ def write_report(
     text = page(shown)
     try:
         with atomic_write(path) as stream:
-            stream.write(text.encode())
+            stream.write(text.encode(errors="backslashreplace"))
     except OSError as error:
         raise InputError(f"report '{path}' can't be written ({error.strerror}); give another file") from error
