@@ -18,7 +18,7 @@ from deep_image_blending.cli import commands
 from deep_image_blending.cli.console import complain, prepare_streams, show_warning
 from deep_image_blending.cli.declared import ENTRIES, Command, add_to
 from deep_image_blending.declaration import FALSE, TRUE
-from deep_image_blending.errors import BlendError, InputError, is_out_of_memory, suggestion
+from deep_image_blending.errors import BlendError, InputError, is_out_of_memory, reason_of, suggestion
 
 _ORDER = ("run", "blend", "first-pass", "second-pass")
 
@@ -90,9 +90,7 @@ def _run_command(arguments: list[str]) -> int:
         return 1
     except OSError as error:
         named = f"'{error.filename}': " if error.filename is not None else ""
-        complain(
-            f"{named}{error.strerror or type(error).__name__}; check the path, its permissions and free space"
-        )
+        complain(f"{named}{reason_of(error)}; check the path, its permissions and free space")
         return 1
     except Exception as error:
         if is_out_of_memory(error):

@@ -20,7 +20,7 @@ import numpy as np
 from filelock import BaseFileLock
 from PIL import Image
 
-from deep_image_blending.errors import InputError, RunError
+from deep_image_blending.errors import InputError, RunError, reason_of
 from deep_image_blending.files import atomic_write, is_being_written
 from deep_image_blending.options.pass_options import PassName
 from deep_image_blending.options.stored import FORMAT
@@ -374,7 +374,7 @@ def _reporting(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = reason_of(error)
         if error.errno == errno.ENOENT:
             remedy = "the run directory has gone; start a new run"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

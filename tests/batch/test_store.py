@@ -77,12 +77,30 @@ def test_what_an_object_stores_library_raises_is_told_in_a_line(
 
     monkeypatch.setattr(memory.MemoryFileSystem, "ls", refused)
     monkeypatch.setattr(memory.MemoryFileSystem, "_open", refused)
-    assert run_command(["batch", "--status", "memory://none"]) == 1
-    assert capsys.readouterr().err.startswith("blend: 'memory://none/': Unable to locate credentials; ")
-    (row,) = check(str(written(tmp_path / "m.jsonl", tiny_rows(tmp_path, 1, method="paste"))), pytest.fail).read()
+    manifest = str(written(tmp_path / "m.jsonl", tiny_rows(tmp_path, 1, method="paste")))
+    for words in (("--status", "memory://none"), (manifest, "--output-dir", "memory://none", "--dry-run")):
+        assert run_command(["batch", *words]) == 2
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith("blend: 'memory://none' can't be used (Unable to locate credentials); check")
+    (row,) = check(manifest, pytest.fail).read()
     found = work(Task(row, "memory://none", Limits()))
     assert found.ending == "again"
     assert found.reason == "Unable to locate credentials: memory://none/pictures/p0.png"
+
+
+def test_a_place_that_holds_no_batch_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray")
+    manifest = written(tmp_path / "m.jsonl", tiny_rows(tmp_path, 1, method="paste"))
+    for place, words in (
+        *((str(manifest), "File exists"), ("s3://", "names no place"), (f"{manifest}/x", "Not a directory")),
+        ("nothing://x", "is no address"),
+    ):
+        assert run_command(["batch", str(manifest), "--output-dir", place]) == 2
+        (said,) = capsys.readouterr().err.splitlines()
+        assert place in said
+        assert words in said
 
 
 def test_what_is_finished_is_looked_up_in_the_order_of_the_rows(tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ class MakeBatch(Command):
         if not self.dry_run:
             require_ray()
         store = Store(self.output_dir)
+        store.require_usable(write=not self.dry_run)
         checked = self._checked(self.manifest)
         annotated = self.annotations is not None or self.split is not None
         batch = Batch(checked, store, shard, self._resources(), split, annotated)
@@ -189,7 +190,9 @@ def _say_status(root: str) -> None:
     from deep_image_blending.batch.store import Store
 
     console = console_for(False, stderr=False)
-    found = list(read_status(Store(root)))
+    store = Store(root)
+    store.require_usable(write=False)
+    found = list(read_status(store))
     if not found:
         raise InputError(f"no batch writes to '{root}'; give the --output-dir of one")
     for name, tally, age in found:
