@@ -52,7 +52,8 @@ class Batch:
             if not finished:
                 missing += 1
                 first = row if first is None and row.method == "natural" else first
-        yield f"{rows} pictures, {rows - missing} of them there, {missing} to make"
+        pictures = "1 picture" if rows == 1 else f"{rows} pictures"
+        yield f"{pictures}, {rows - missing} of them there, {missing} to make"
         if self.manifest.categories:
             yield f"categories: {', '.join(self.manifest.categories)}"
         if first is not None:

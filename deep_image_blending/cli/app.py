@@ -19,6 +19,7 @@ from deep_image_blending.cli.console import complain, prepare_streams, show_warn
 from deep_image_blending.cli.declared import ENTRIES, Command, add_to
 from deep_image_blending.declaration import FALSE, TRUE
 from deep_image_blending.errors import BlendError, InputError, is_out_of_memory, reason_of, suggestion
+from deep_image_blending.options.catalogue import catalogue
 
 _ORDER = ("run", "blend", "first-pass", "second-pass")
 
@@ -135,9 +136,12 @@ def _usage_error(error: Exception) -> int:
         raise error
     if hasattr(error, "format_message"):
         message = " ".join(str(error.format_message()).split())
-        name, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
-        if name and near:
-            message = f"no such option {name}; {suggestion(name, near)}"
+        name, near = getattr(error, "option_name", None), getattr(error, "possibilities", None) or ()
+        if name and type(error).__name__ == "NoSuchOption":
+            command = getattr(getattr(error, "ctx", None), "command_path", "blend")
+            # What another command has is no misspelling.
+            misspelt = near and name.removeprefix("--").replace("-", "_") not in catalogue()
+            message = f"no such option {name}; {suggestion(name, near) if misspelt else f'see {command} --help'}"
         if type(error).__name__ == "NoArgsIsHelpError":
             print(message)
             return 0

@@ -39,6 +39,12 @@ class Command:
                 values[name] = value
         return values
 
+    def own(self) -> Given:
+        """The arguments of the command's own that are not as they are by default."""
+        fields = dataclasses.fields(self)
+        values = {one.name: getattr(self, one.name) for one in fields if one.name not in self._declared()}
+        return {one.name: values[one.name] for one in fields if values.get(one.name, one.default) != one.default}
+
     def run(self) -> None:
         """Do it."""
         raise NotImplementedError

@@ -55,6 +55,8 @@ class Evaluate(Command):
         quiet = bool(given.get("quiet"))
         console = console_for(quiet)
         weights = given.get("weights")
+        if self.features == "none":
+            refuse_unused(given, ["weights"], "--features none")
         if all(path.is_dir() for path in self.paths):
             refuse_unused(given, _SCENE, "run directories, which know their pictures")
         for path, label in zip(self.paths, distinct_names(self.paths), strict=True):
