@@ -120,8 +120,10 @@ def local_copy(path: str, fresh: bool = False) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     copy = folder / f"{hashlib.sha256(path.encode()).hexdigest()[:24]}-{path.rpartition('/')[2]}"
     if fresh or not copy.exists():
-        with _plainly(path), atomic_write(copy) as stream:
-            stream.write(_upath(path).read_bytes())
+        with _plainly(path):
+            data = _upath(path).read_bytes()
+        with atomic_write(copy) as stream:
+            stream.write(data)
     return copy
 
 

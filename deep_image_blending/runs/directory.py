@@ -63,7 +63,7 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"output directory '{path}' can't be made: {error.strerror}") from error
+            raise InputError(f"output directory '{path}' can't be made: {error.strerror}; give another") from error
         lock = lock_of(path)
         try:
             # Another process may have begun a run in the meantime.

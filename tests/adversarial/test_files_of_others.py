@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -256,3 +257,29 @@ def test_writing_a_file_again_removes_what_was_left_of_it(tmp_path: Path) -> Non
         file.write(b"one")
         other.write(b"two")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a[1].png", stays.name])
+
+
+@pytest.mark.parametrize("command", ["compare", "report", "make-video", "preview", "cut-out", "scatter"])
+def test_a_full_disk_is_a_failure_that_names_the_file(
+    trial: Trial, finished: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    ending = {"report": "html", "make-video": "gif", "scatter": "jsonl"}.get(command, "png")
+    path = trial.folder / f"out.{ending}"
+    words = {
+        "preview": trial.case.options(),
+        "cut-out": [trial.case.source, "--mask-file", trial.case.mask],
+        "scatter": ["--count", 1],
+    }
+    tried = trial(command, *words.get(command, [finished]), "--output-file", path)
+    assert tried.code == 1
+    assert tried.err.splitlines()[-1].startswith(f"blend: '{path}': No space left on device; ")
+    assert not path.exists()
+    assert not list(trial.folder.glob(".*.tmp"))
+
+
+def test_what_is_not_there_is_no_picture_to_evaluate(trial: Trial) -> None:
+    assert "does not exist; give a run directory" in trial("evaluate", trial.folder / "nowhere").complaint

@@ -49,6 +49,9 @@ class Evaluate(Command):
         from deep_image_blending.views.names import distinct_names
 
         given = self.given()
+        for path in self.paths:
+            if not path.exists():
+                raise InputError(f"'{path}' does not exist; give a run directory, or a blended picture")
         checked_names(given)
         placed(given)
         found: dict[str, dict[str, float]] = {}
