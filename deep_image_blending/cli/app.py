@@ -47,7 +47,12 @@ def app_of(everything: bool = False) -> typer.Typer:
 @functools.cache
 def parser(everything: bool = False) -> Any:
     """The app's tree of commands. It is half of the time of a short command, and made once in a process."""
-    return typer.main.get_command(app_of(everything))
+    tree: Any = typer.main.get_command(app_of(everything))
+    context = tree.context_class(tree, **tree.context_settings)
+    # Flags of the parser's own take no value, and say no type.
+    for one in (*tree.params, *(command.get_help_option(context) for command in (tree, *tree.commands.values()))):
+        one.metavar = ""
+    return tree
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,9 +11,10 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
 from deep_image_blending.declaration import Option, options_of
 from deep_image_blending.errors import InputError
@@ -24,6 +25,8 @@ from deep_image_blending.options.run_options import Options
 Given = Mapping[str, Any]
 _OUTPUTS = ("output_file", "rgba", "preview_file")
 """Fields of commands that name a file to be written."""
+_WORDS: Mapping[Any, str] = {bool: "", int: "COUNT", float: "NUMBER", str: "WORD", Path: "PATH"}
+"""What help says that an option of a command's own takes, by its type, where it does not say so itself."""
 
 
 @dataclass
@@ -111,6 +114,10 @@ def add_to(app: typer.Typer, entry: Entry, everything: bool) -> None:
     """Add a command to an app. everything: show every option in its help, not those alone that people use."""
     # A command's own fields come again, with their types in place of the types' names, which the parser asks for.
     hints = get_type_hints(entry.made, include_extras=True)
+    for one in dataclasses.fields(entry.made):
+        kind, info = get_args(hints[one.name])[:2]
+        if isinstance(info, OptionInfo) and info.metavar is None:
+            info.metavar = next((_WORDS[plain] for plain in (kind, *get_args(kind)) if plain in _WORDS), None)
     fields: list[tuple[str, Any, Any]] = [
         (one.name, hints[one.name], dataclasses.field(default=one.default))
         for one in dataclasses.fields(entry.made)
@@ -170,7 +177,7 @@ def _default(one: Option) -> str:
     by_weight = {loss.option.name: loss.name for loss in declared().values()}
     if one.name in by_weight:
         values = [natural.of(name).weights[by_weight[one.name]] for name in PASSES]
-    elif one.name in PassOptions.__dataclass_fields__:
+    elif one.name in options_of(PassOptions):
         values = [getattr(natural.of(name), one.name) for name in PASSES]
     else:
         values = [getattr(natural, one.name) if one.name in options_of(Options) else one.default]
