@@ -88,7 +88,7 @@ def picture_heading(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Head
         elif data.startswith(TIFF_SIGNATURES):
             width, height, orientation = tiff_size(data)
         else:
-            image = _opened(path, data)
+            image = _opened(path, png.shortened(data).data if data.startswith(png.SIGNATURE) else data)
             width, height, orientation = *image.size, 1
             with suppress(Exception):
                 orientation = image.getexif().get(ORIENTATION, 1)
