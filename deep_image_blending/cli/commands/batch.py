@@ -134,8 +134,8 @@ class MakeBatch(Command):
         if not self.dry_run:
             require_ray()
         store = Store(self.output_dir)
-        store.require_usable(write=not self.dry_run)
         checked = self._checked(self.manifest)
+        store.require_usable(write=not self.dry_run)
         annotated = self.annotations is not None or self.split is not None
         batch = Batch(checked, store, shard, self._resources(), split, annotated)
         if self.dry_run:
@@ -143,6 +143,7 @@ class MakeBatch(Command):
             for line in batch.planned():
                 console.print(line, soft_wrap=True)
             return
+        batch.begin()
         self._carry_out(batch, shard)
 
     def _checked(self, path: str) -> Checked:
