@@ -160,7 +160,8 @@ class Option:
         return text in TRUE
 
     def _path(self, value: Any) -> Path:
-        if not isinstance(value, str | Path) or "\0" in str(value):
+        # An empty word would be the current folder.
+        if not isinstance(value, str | Path) or value == "" or "\0" in str(value):
             raise InputError(f"{self.flag} {value!r} is not a path")
         return Path(value)
 

@@ -40,6 +40,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def reason_of(error: OSError) -> str:
+    """Why the system refused, in a few words."""
+    return error.strerror or type(error).__name__
+
+
 def suggestion(given: str, choices: Collection[str]) -> str:
     """`did you mean 'natural'?`, or, where nothing is near, what there is to choose from.
 

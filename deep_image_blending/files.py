@@ -36,7 +36,7 @@ def atomic_write(path: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
 
     When the body raises, the temporary file goes and an earlier `path` stays as it was; what a process that was
     killed left of an earlier writing goes as well. A link stays, and the file that it names is written. Raises
-    InputError for what is no regular file.
+    InputError for what is no regular file, and OSError, with the name of `path`, where the disk fails.
     """
     require_regular(path)
     path = Path(os.path.realpath(path))
@@ -46,17 +46,20 @@ def atomic_write(path: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
             with contextlib.suppress(OSError):
                 left.unlink()
     temporary = folder / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
-    # The kernel takes the process's umask off these permissions.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     _at_work.add(temporary.name)
     try:
+        # The kernel takes the process's umask off these permissions.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        # The system names the temporary file, or none.
+        if isinstance(error, OSError) and error.errno and str(error.filename) in ("None", str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
         _at_work.discard(temporary.name)
@@ -103,13 +106,11 @@ def require_writable(path: Path) -> None:
 
     What is there and is no plain file (a folder, a device, a pipe, a socket) is never replaced.
     """
-    if path.is_dir():
-        raise InputError(f"'{path}' is a folder; give a file name")
-    require_regular(path)
     if not path.parent.is_dir():
         raise InputError(f"folder '{path.parent}' does not exist; make it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise InputError(f"folder '{path.parent}' can't be written to; choose another, or change its permissions")
+    require_regular(path)
 
 
 def sha256_of(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 from deep_image_blending.batch.coco import Annotations, Split
 from deep_image_blending.batch.executor import GIB, Executor, Resources, Watch, connected
 from deep_image_blending.batch.manifest import Checked, Shard
-from deep_image_blending.batch.progress import Tally
-from deep_image_blending.batch.records import ledger, records_of
+from deep_image_blending.batch.progress import Tally, read_status, write_status
+from deep_image_blending.batch.records import FOLDER, ledger, records_of
 from deep_image_blending.batch.row import Row
 from deep_image_blending.batch.store import Store
 from deep_image_blending.batch.summary import Gathered, page
+from deep_image_blending.errors import InputError
 
 Say = Callable[[str], None]
+_WRITTEN = re.compile(r"pictures|(annotations|failures|status|summary).*\.(csv|html|json)")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,14 @@ class Batch:
     resources: Resources = field(default_factory=Resources)
     split: Split = field(default_factory=Split)
     annotated: bool = False
+
+    def begin(self) -> None:
+        """Make the place the batch's own. Raises InputError for what is not and would be lost."""
+        names = set(self.store.names())
+        if FOLDER not in names and not any(read_status(self.store)):
+            for name in sorted(filter(_WRITTEN.fullmatch, names)):
+                raise InputError(f"'{self.store.root}/{name}' is no batch's; give a folder of its own")
+        write_status(self.store, self.shard, Tally(self.manifest.count(self.shard)))
 
     def run(self, watch: Watch, say: Say) -> Tally:
         """Make what is missing, then write the failures, the annotations and the summary. Raises InputError."""
@@ -52,7 +63,8 @@ class Batch:
             if not finished:
                 missing += 1
                 first = row if first is None and row.method == "natural" else first
-        yield f"{rows} pictures, {rows - missing} of them there, {missing} to make"
+        pictures = "1 picture" if rows == 1 else f"{rows} pictures"
+        yield f"{pictures}, {rows - missing} of them there, {missing} to make"
         if self.manifest.categories:
             yield f"categories: {', '.join(self.manifest.categories)}"
         if first is not None:
@@ -84,11 +96,12 @@ class Batch:
             for _ in finished():
                 pass
         if gathered.failed:
-            self.store.write(f"failures{suffix}.csv", failures.getvalue().encode())
+            self.store.write(f"failures{suffix}.csv", failures.getvalue().encode(errors="backslashreplace"))
             names.append(f"failures{suffix}.csv")
         else:
             self.store.delete(f"failures{suffix}.csv")
-        self.store.write(f"summary{suffix}.html", page(self.store, gathered, tally).encode())
+        text = page(self.store, gathered, tally)
+        self.store.write(f"summary{suffix}.html", text.encode(errors="backslashreplace"))
         return [*names, f"summary{suffix}.html"]
 
 

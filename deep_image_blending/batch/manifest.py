@@ -16,7 +16,7 @@ import numpy as np
 
 from deep_image_blending.batch.row import Row, row_of
 from deep_image_blending.batch.store import is_url, local_copy, readable
-from deep_image_blending.errors import InputError
+from deep_image_blending.errors import InputError, reason_of
 
 BadRow = Callable[[int, str], None]
 """Told of the line and of what is wrong with it."""
@@ -163,8 +163,13 @@ def _csv_rows(stream: TextIO, path: str) -> Iterator[tuple[int, dict[str, Any] |
 
 @contextmanager
 def _opened(path: str) -> Iterator[TextIO]:
-    with _told(path), local_copy(path).open(encoding="utf-8-sig", newline="") as stream:
-        yield stream
+    with _told(path):
+        copy = local_copy(path)
+        # A pipe would never end.
+        if not copy.is_file():
+            raise FileNotFoundError
+        with copy.open(encoding="utf-8-sig", newline="") as stream:
+            yield stream
 
 
 @contextmanager
@@ -173,9 +178,11 @@ def _told(path: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise InputError(f"manifest '{path}' does not exist; check the path") from None
+        raise InputError(f"manifest '{path}' does not exist, or is no file; check the path") from None
     except UnicodeDecodeError as error:
         raise InputError(f"manifest '{path}' is no text in UTF-8 ({error.reason}); save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"manifest '{path}' can't be read ({reason_of(error)}); give another") from error
 
 
 def _folder(path: str) -> str:

@@ -89,8 +89,13 @@ def read_status(store: Store) -> Iterator[tuple[str, Tally, float]]:
     known = {part.name for part in dataclasses.fields(Tally)}
     for name in sorted(store.names()):
         if name.startswith(_STATUS) and name.endswith(".json"):
-            entries: dict[str, Any] = json.loads(store.read(name))
-            number, count = entries["shard"]
-            entries["cores"] = tuple(entries["cores"])
-            tally = Tally(**{key: value for key, value in entries.items() if key in known})
-            yield f"shard {number} of {count}" if count > 1 else "batch", tally, time.time() - entries["time"]
+            try:
+                entries: dict[str, Any] = json.loads(store.read(name))
+                number, count = entries["shard"]
+                entries["cores"] = tuple(entries["cores"])
+                tally = Tally(**{key: value for key, value in entries.items() if key in known})
+                age = time.time() - entries["time"]
+            except (ValueError, TypeError, KeyError):
+                # Another program's.
+                continue
+            yield f"shard {number} of {count}" if count > 1 else "batch", tally, age

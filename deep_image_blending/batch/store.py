@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from deep_image_blending.errors import BlendError, InputError
+from deep_image_blending.errors import BlendError, InputError, reason_of
 from deep_image_blending.files import atomic_write
 
 _PIECE = 2**20
@@ -35,11 +35,25 @@ class Store:
     """A folder of files, here or far. root: a path, or an address that fsspec knows."""
 
     def __init__(self, root: str) -> None:
+        if is_url(root) and not root.partition("://")[2].strip("/"):
+            raise InputError(f"'{root}' names no place; give one such as s3://bucket/folder")
         root = root.removeprefix("file://").rstrip("/") or "/"
         # Workers have working folders of their own.
         self.root = root if is_url(root) else str(Path(root).absolute())
         self.far = _upath(self.root) if is_url(self.root) else None
         self._made: set[Path] = set()
+
+    def require_usable(self, write: bool = True) -> None:
+        """Raise InputError where nothing can be listed or, with `write`, no folder be made."""
+        try:
+            next(self.names(), None)
+            if write and self.far is None:
+                Path(self.root).mkdir(parents=True, exist_ok=True)
+                if not os.access(self.root, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            remedy = "give another folder" if self.far is None else "check the address, and its credentials"
+            raise InputError(f"'{self.root}' can't be used ({reason_of(error)}); {remedy}") from error
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, whole or not at all."""
@@ -106,17 +120,22 @@ def local_copy(path: str, fresh: bool = False) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     copy = folder / f"{hashlib.sha256(path.encode()).hexdigest()[:24]}-{path.rpartition('/')[2]}"
     if fresh or not copy.exists():
-        with _plainly(path), atomic_write(copy) as stream:
-            stream.write(_upath(path).read_bytes())
+        with _plainly(path):
+            data = _upath(path).read_bytes()
+        with atomic_write(copy) as stream:
+            stream.write(data)
     return copy
 
 
 def readable(path: str) -> bool:
-    """Whether there is a file at a path or an address."""
+    """Whether there is a file at a path or an address. Raises InputError where the address can't be reached."""
     if not is_url(path):
         return Path(path).is_file()
-    with _plainly(path):
-        return bool(_upath(path).exists())
+    try:
+        with _plainly(path):
+            return bool(_upath(path).exists())
+    except OSError as error:
+        raise InputError(f"'{path}' can't be reached ({reason_of(error)}); check the address") from error
 
 
 @contextmanager

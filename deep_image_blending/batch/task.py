@@ -21,7 +21,7 @@ from deep_image_blending.batch.outlines import segmentation
 from deep_image_blending.batch.records import read_record, write_record
 from deep_image_blending.batch.row import Row
 from deep_image_blending.batch.store import Store
-from deep_image_blending.errors import BlendError, is_out_of_memory
+from deep_image_blending.errors import BlendError, is_out_of_memory, reason_of
 from deep_image_blending.pictures import encode_picture
 from deep_image_blending.runs.job import Hooks
 
@@ -91,7 +91,7 @@ def work(task: Task) -> Report:
     except BlendError as error:
         return report("failed", reason=str(error))
     except OSError as error:
-        return report("again", reason=f"{error.strerror or type(error).__name__}: {error.filename or error}")
+        return report("again", reason=f"{reason_of(error)}: {error.filename or error}")
     except Exception as error:
         if is_out_of_memory(error):
             return report("again", reason="not enough memory")

@@ -18,7 +18,8 @@ from deep_image_blending.cli import commands
 from deep_image_blending.cli.console import complain, prepare_streams, show_warning
 from deep_image_blending.cli.declared import ENTRIES, Command, add_to
 from deep_image_blending.declaration import FALSE, TRUE
-from deep_image_blending.errors import BlendError, is_out_of_memory, suggestion
+from deep_image_blending.errors import BlendError, InputError, is_out_of_memory, reason_of, suggestion
+from deep_image_blending.options.catalogue import catalogue
 
 _ORDER = ("run", "blend", "first-pass", "second-pass")
 
@@ -46,7 +47,12 @@ def app_of(everything: bool = False) -> typer.Typer:
 @functools.cache
 def parser(everything: bool = False) -> Any:
     """The app's tree of commands. It is half of the time of a short command, and made once in a process."""
-    return typer.main.get_command(app_of(everything))
+    tree: Any = typer.main.get_command(app_of(everything))
+    context = tree.context_class(tree, **tree.context_settings)
+    # Flags of the parser's own take no value, and say no type.
+    for one in (*tree.params, *(command.get_help_option(context) for command in (tree, *tree.commands.values()))):
+        one.metavar = ""
+    return tree
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -75,6 +81,7 @@ def run_command(arguments: list[str]) -> int:
 def _run_command(arguments: list[str]) -> int:
     arguments = _normalised(arguments)
     try:
+        _refuse_empty(arguments)
         words = ["--help" if word == "--help-all" else word for word in arguments]
         # An exit that a command asks for comes back as a number.
         code = parser("--help-all" in arguments)(args=words, standalone_mode=False, prog_name="blend")
@@ -89,9 +96,7 @@ def _run_command(arguments: list[str]) -> int:
         return 1
     except OSError as error:
         named = f"'{error.filename}': " if error.filename is not None else ""
-        complain(
-            f"{named}{error.strerror or type(error).__name__}; check the path, its permissions and free space"
-        )
+        complain(f"{named}{reason_of(error)}; check the path, its permissions and free space")
         return 1
     except Exception as error:
         if is_out_of_memory(error):
@@ -104,9 +109,17 @@ def _run_command(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _refuse_empty(arguments: list[str]) -> None:
+    """Raise InputError for an empty word: a variable that a script has not set, and never a value."""
+    for before, word in zip(["blend", *arguments], arguments, strict=False):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            raise InputError(f"what follows '{word or before}' is empty; give a value, or leave it out")
+
+
 def _execute(command: object, **_: object) -> object:
     """What the parser made of the arguments is a command: run it."""
     if isinstance(command, Command):
+        command.require_outputs_apart()
         command.run()
     return command
 
@@ -128,9 +141,12 @@ def _usage_error(error: Exception) -> int:
         raise error
     if hasattr(error, "format_message"):
         message = " ".join(str(error.format_message()).split())
-        name, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
-        if name and near:
-            message = f"no such option {name}; {suggestion(name, near)}"
+        name, near = getattr(error, "option_name", None), getattr(error, "possibilities", None) or ()
+        if name and type(error).__name__ == "NoSuchOption":
+            command = getattr(getattr(error, "ctx", None), "command_path", "blend")
+            # What another command has is no misspelling.
+            misspelt = near and name.removeprefix("--").replace("-", "_") not in catalogue()
+            message = f"no such option {name}; {suggestion(name, near) if misspelt else f'see {command} --help'}"
         if type(error).__name__ == "NoArgsIsHelpError":
             print(message)
             return 0

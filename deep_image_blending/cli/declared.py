@@ -7,18 +7,26 @@ options that it takes are added to it as further fields, each made from its decl
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
 from deep_image_blending.declaration import Option, options_of
+from deep_image_blending.errors import InputError
 from deep_image_blending.options.catalogue import catalogue
 from deep_image_blending.options.pass_options import PASSES, PassOptions
 from deep_image_blending.options.run_options import Options
 
 Given = Mapping[str, Any]
+_OUTPUTS = ("output_file", "rgba", "preview_file")
+"""Fields of commands that name a file to be written."""
+_WORDS: Mapping[Any, str] = {bool: "", int: "COUNT", float: "NUMBER", str: "WORD", Path: "PATH"}
+"""What help says that an option of a command's own takes, by its type, where it does not say so itself."""
 
 
 @dataclass
@@ -34,13 +42,41 @@ class Command:
                 values[name] = value
         return values
 
+    def own(self) -> Given:
+        """The arguments of the command's own that are not as they are by default."""
+        fields = dataclasses.fields(self)
+        values = {one.name: getattr(self, one.name) for one in fields if one.name not in self._declared()}
+        return {one.name: values[one.name] for one in fields if values.get(one.name, one.default) != one.default}
+
     def run(self) -> None:
         """Do it."""
         raise NotImplementedError
 
+    def require_outputs_apart(self) -> None:
+        """Raise InputError where a file to be written is one that is read, or written as well, or a run's own."""
+        given = [(name, one) for name, value in vars(self).items() for one in _paths(value)]
+        for name, path in given:
+            if name not in _OUTPUTS:
+                continue
+            for other, text in given:
+                if other != name and os.path.realpath(text) == os.path.realpath(path):
+                    raise InputError(
+                        f"'{path}' is named twice, as {name.replace('_', '-')} and as {other.replace('_', '-')}: "
+                        "it would be lost; give another file to write"
+                    )
+            from deep_image_blending.runs.directory import require_no_result
+
+            require_no_result(Path(path))
+
     @classmethod
     def _declared(cls) -> Iterable[str]:
         return getattr(cls, "declared_names", ())
+
+
+def _paths(value: Any) -> list[str]:
+    """What may be paths among a value that was given."""
+    several = value if isinstance(value, list) else [value]
+    return [str(one) for one in several if isinstance(one, str | Path) and "\0" not in str(one)]
 
 
 @dataclass(frozen=True)
@@ -78,6 +114,10 @@ def add_to(app: typer.Typer, entry: Entry, everything: bool) -> None:
     """Add a command to an app. everything: show every option in its help, not those alone that people use."""
     # A command's own fields come again, with their types in place of the types' names, which the parser asks for.
     hints = get_type_hints(entry.made, include_extras=True)
+    for one in dataclasses.fields(entry.made):
+        kind, info = get_args(hints[one.name])[:2]
+        if isinstance(info, OptionInfo) and info.metavar is None:
+            info.metavar = next((_WORDS[plain] for plain in (kind, *get_args(kind)) if plain in _WORDS), None)
     fields: list[tuple[str, Any, Any]] = [
         (one.name, hints[one.name], dataclasses.field(default=one.default))
         for one in dataclasses.fields(entry.made)
@@ -137,7 +177,7 @@ def _default(one: Option) -> str:
     by_weight = {loss.option.name: loss.name for loss in declared().values()}
     if one.name in by_weight:
         values = [natural.of(name).weights[by_weight[one.name]] for name in PASSES]
-    elif one.name in PassOptions.__dataclass_fields__:
+    elif one.name in options_of(PassOptions):
         values = [getattr(natural.of(name), one.name) for name in PASSES]
     else:
         values = [getattr(natural, one.name) if one.name in options_of(Options) else one.default]

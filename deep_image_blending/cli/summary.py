@@ -28,7 +28,8 @@ def lines(outcome: Outcome) -> Iterator[str]:
         yield f"  {said}"
     for name, result in outcome.results.items():
         ended = "" if result.status == "budget" else f", {result.status} early"
-        yield f"  {name.replace('_', ' ')}: {result.evaluations} evaluations{ended}, {result.seconds:.1f} s"
+        count = "1 evaluation" if result.evaluations == 1 else f"{result.evaluations} evaluations"
+        yield f"  {name.replace('_', ' ')}: {count}{ended}, {result.seconds:.1f} s"
     yield f"  beside it: composite.png, the paste; first_pass.png; all of the run in {run.path}"
 
 

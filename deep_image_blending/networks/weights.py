@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,9 @@ def read_state_dict(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        # PyTorch's notes on how a file was written mean nothing to whoever gives it.
+        with warnings.catch_warnings(action="ignore"):
+            state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"weights file '{path}' holds more than tensors or is damaged, and was not loaded; "
@@ -54,8 +57,9 @@ def read_state_dict(path: Path) -> Mapping[str, Tensor]:
         TypeError,
         IndexError,
     ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"weights file '{path}' is damaged or not a state dict ({reason[:80]})") from error
+        raise InputError(
+            f"weights file '{path}' is damaged or not a state dict; fetch it again, or give a .safetensors file"
+        ) from error
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
     ):
@@ -88,6 +92,8 @@ class State:
 
         width = (where.shape[0],)
         weight = self._tensor(f"{where.key}.weight", where.shape)
+        if not bool(weight.any()):
+            raise self._unfit(f"{where.key}.weight", "is all zeros")
         bias = self._tensor(f"{where.key}.bias", width) if where.bias else None
         if where.norm is None:
             return weight, torch.zeros(width) if bias is None else bias

@@ -95,7 +95,7 @@ class Published:
         return 20 * (num_steps // 20 + 1)
 
     def schedule(self, scene: Scene, options: PassOptions) -> list[Stage]:
-        return resolutions(scene, options, self.evaluations(options.num_steps))
+        return [Stage(1, self.evaluations(options.num_steps))]
 
     def surroundings(self, scene: Scene, network: Network) -> tuple[int | None, int]:
         return None, 1

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deep_image_blending.declaration import check, option
-from deep_image_blending.errors import InputError
 from deep_image_blending.options.groups import OUTPUT
 
 
@@ -53,5 +52,3 @@ class Output:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.output_dir is not None and str(self.output_dir) in ("", "."):
-            raise InputError("--output-dir is empty; give a folder of its own")

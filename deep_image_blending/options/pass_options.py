@@ -18,6 +18,7 @@ PASSES: tuple[PassName, ...] = ("first_pass", "second_pass")
 
 _RELATIVE = ("normalised",)
 _PAINTED = ("painted",)
+_COARSE_TO_FINE = ("normalised", "painted")
 OBJECTIVES = ("normalised", "published", "painted")
 
 
@@ -86,7 +87,14 @@ class PassOptions:
         also=("--first-steps", "--second-steps"),
         common=True,
     )
-    levels: int = option(0, "Resolutions, coarse to fine; 0: by the object's size.", METHOD, low=0, high=8)
+    levels: int = option(
+        0,
+        "Resolutions, coarse to fine; 0: by the object's size.",
+        METHOD,
+        low=0,
+        high=8,
+        objectives=_COARSE_TO_FINE,
+    )
     tolerance: float = option(
         0.0,
         "A resolution ends early when ten evaluations improve it by less than this share; 0: never.",

@@ -35,6 +35,8 @@ def preset(name: str) -> Options:
     """
     if name.endswith(".toml"):
         path = Path(name)
+        if not path.is_file():
+            raise InputError(f"preset '{name}' does not exist, or is no file; give the path of a TOML file")
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

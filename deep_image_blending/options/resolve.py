@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def refuse_changes(stored: Options, asked: Options, path: Path) -> None:
         raise InputError(f"run '{path}' can't be continued with other options: {shown}")
 
 
-def refuse_unused(given: Mapping[str, Any], names: tuple[str, ...], what: str) -> None:
+def refuse_unused(given: Mapping[str, Any], names: Iterable[str], what: str) -> None:
     """Raise InputError for an option that has no meaning in this form of a command."""
     for name in names:
         if given.get(name) is not None and given[name] is not False:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import zlib
 from collections.abc import Iterator
@@ -70,6 +71,16 @@ def checked(name: str, data: bytes, max_pixels: int) -> Checked:
     heading = _Heading.of(data)
     if heading.width and heading.height:
         require_size(name, heading.width, heading.height, max_pixels)
+    found = shortened(data)
+    rows = _rows(heading, [body for kind, body, _ in _chunks(data) if kind == b"IDAT"])
+    return found if rows is None else dataclasses.replace(found, deep=_deep(heading, rows))
+
+
+def shortened(data: bytes) -> Checked:
+    """A PNG as Pillow takes it: without the texts and the profile that are too long. No row is looked at.
+
+    Raises ValueError for a damaged chunk.
+    """
     kept: list[bytes | memoryview] = [data[:8]]
     remarks: list[str] = []
     found: dict[bytes, bytes] = {}
@@ -88,13 +99,11 @@ def checked(name: str, data: bytes, max_pixels: int) -> Checked:
         if kind in (b"iCCP", b"sRGB", b"gAMA"):
             found[kind] = bytes(body)
         kept.append(whole)
-    rows = _rows(heading, [body for kind, body, _ in _chunks(data) if kind == b"IDAT"])
     gamma = int.from_bytes(found.get(b"gAMA", b""), "big")
     if gamma and abs(gamma - _SRGB_GAMMA) > 500 and not large and not found.keys() & {b"iCCP", b"sRGB"}:
         remarks.append(f"its gamma of {100_000 / gamma:.3g} was ignored: it is read as sRGB")
     file = b"".join(kept) if left_out else data
-    deep = None if rows is None else _deep(heading, rows)
-    return Checked(file, deep, large, tuple(dict.fromkeys(remarks)))
+    return Checked(file, None, large, tuple(dict.fromkeys(remarks)))
 
 
 @dataclass(frozen=True)

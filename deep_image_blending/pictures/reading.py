@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from deep_image_blending.errors import InputError
+from deep_image_blending.errors import InputError, reason_of
 from deep_image_blending.pictures import formats, png
 from deep_image_blending.pictures.bit_depth import Float, Pixels, as_integers, blocks
 from deep_image_blending.pictures.colour import ink_to_rgb, is_srgb, to_srgb
@@ -88,7 +88,7 @@ def picture_heading(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Head
         elif data.startswith(TIFF_SIGNATURES):
             width, height, orientation = tiff_size(data)
         else:
-            image = _opened(path, data)
+            image = _opened(path, png.shortened(data).data if data.startswith(png.SIGNATURE) else data)
             width, height, orientation = *image.size, 1
             with suppress(Exception):
                 orientation = image.getexif().get(ORIENTATION, 1)
@@ -181,7 +181,7 @@ def _bytes_of(path: Path, max_pixels: int) -> bytes:
     except PermissionError as error:
         raise InputError(f"'{path}' can't be read: permission denied; change its permissions") from error
     except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
+        reason = reason_of(error).lower()
         raise InputError(f"'{path}' can't be read: {reason}; check the path") from error
     except (ValueError, MemoryError) as error:
         raise InputError(f"{str(path)!r} can't be read: {error or 'out of memory'}; check the path") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.files import atomic_write, require_regular
+from deep_image_blending.files import atomic_write, require_writable
 from deep_image_blending.pictures import png, tiff
 from deep_image_blending.pictures.bit_depth import Pixels
 from deep_image_blending.pictures.picture import Picture
@@ -98,8 +97,4 @@ def check_writable(path: Path) -> None:
     """Raise InputError unless `path` has a known extension and is, or may become, a file that can be written."""
     if path.suffix.lower() not in WRITABLE:
         raise InputError(f"'{path}': unknown picture format; use one of {', '.join(sorted(WRITABLE))}")
-    if not path.parent.is_dir():
-        raise InputError(f"folder '{path.parent}' does not exist; make it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"folder '{path.parent}' can't be written to; choose another, or change its permissions")
-    require_regular(path)
+    require_writable(path)

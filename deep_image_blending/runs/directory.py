@@ -20,7 +20,7 @@ import numpy as np
 from filelock import BaseFileLock
 from PIL import Image
 
-from deep_image_blending.errors import InputError, RunError
+from deep_image_blending.errors import InputError, RunError, reason_of
 from deep_image_blending.files import atomic_write, is_being_written
 from deep_image_blending.options.pass_options import PassName
 from deep_image_blending.options.stored import FORMAT
@@ -33,10 +33,10 @@ from deep_image_blending.runs.manifest import manifest_of
 MANIFEST = "run.json"
 _FOLDERS = ("checkpoints", "frames")
 _PASS = "(first|second)_pass"
-_OURS = re.compile(
-    rf"(composite|mask)\.png|{_PASS}(\.\d+)?\.(png|losses\.csv)|blend\.(mp4|gif|webp)|report\.html"
-    rf"|{_PASS}\.\d{{6,}}\.(ckpt|jpg)"
-)
+_RESULTS = re.compile(rf"(composite|mask)\.png|{_PASS}(\.\d+)?\.(png|losses\.csv)|{_PASS}\.\d{{6,}}\.(ckpt|jpg)")
+_OURS = re.compile(rf"{_RESULTS.pattern}|blend\.(mp4|gif|webp)|report\.html")
+_ALWAYS = re.compile(rf"(composite|mask)\.png|{_PASS}\.(png|losses\.csv)")
+"""What every run writes."""
 _UNFINISHED = re.compile(rf"\.(run\.json|{_OURS.pattern})\.\d+-[0-9a-f]+\.tmp")
 """What a command that was killed leaves of a file that it was writing."""
 
@@ -63,7 +63,7 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"output directory '{path}' can't be made: {error.strerror}") from error
+            raise InputError(f"output directory '{path}' can't be made: {error.strerror}; give another") from error
         lock = lock_of(path)
         try:
             # Another process may have begun a run in the meantime.
@@ -89,12 +89,11 @@ class RunDirectory:
             _require_own_folders(path)
         lock = lock_of(path) if write else None
         try:
-            stored = json.loads(manifest.read_text(encoding="utf-8"))
-            stored = manifest_of(stored)
-        except (OSError, ValueError) as error:
+            stored = _read(path)
+        except InputError:
             if lock is not None:
                 lock.release()
-            raise InputError(f"'{manifest}' can't be read ({error}); start a new run") from error
+            raise
         run = cls(path, stored, lock)
         if write:
             # On a disk that refuses it, what was left over stays.
@@ -241,7 +240,7 @@ class RunDirectory:
         if not (self.path / MANIFEST).is_file():
             self._sweep()
             return
-        names = self._written()
+        names = [name for name in _read(self.path)["wrote"] if Path(name).name == name]
         self.update(wrote=names)
         with _reporting(self.path):
             self._sweep()
@@ -252,15 +251,6 @@ class RunDirectory:
                     if _OURS.fullmatch(path.name) and path.is_file():
                         path.unlink()
         self.manifest["wrote"] = []
-
-    def _written(self) -> list[str]:
-        """The files of the run's own folder that its manifest says it wrote; of an early format, those that it
-        could."""
-        earlier = _read_json(self.path / MANIFEST)
-        named = earlier.get("wrote") if isinstance(earlier, dict) else None
-        if isinstance(named, list):
-            return [name for name in named if isinstance(name, str) and Path(name).name == name]
-        return [path.name for path in self.path.glob("*") if _OURS.fullmatch(path.name) and path.is_file()]
 
     def remember(self, path: Path) -> None:
         """Say in the manifest that a file of the run's own folder is the run's."""
@@ -316,17 +306,29 @@ def require_free(path: Path, *, force: bool) -> None:
         raise InputError(f"output directory '{path}' is a file; give a folder")
     _require_own_folders(path)
     if (path / MANIFEST).exists():
-        if force:
-            return
-        raise InputError(
-            f"'{path}' already holds a run; continue it with --resume, replace it with --force, "
-            "or give another --output-dir"
-        )
+        wrote = _read(path)["wrote"]
+        if not force:
+            raise InputError(
+                f"'{path}' already holds a run; continue it with --resume, replace it with --force, "
+                "or give another --output-dir"
+            )
+        for entry in path.iterdir():
+            ours = entry.name in wrote and (entry.is_symlink() or entry.is_file())
+            if not ours and (entry.name in wrote or _ALWAYS.fullmatch(entry.name)):
+                raise InputError(f"'{entry}' is not the run's; move it away, or give another --output-dir")
+        return
     if any(_foreign(entry) for entry in path.iterdir()):
         raise InputError(
             f"'{path}' is not empty and holds no run; give a folder of its own. --force would not touch these "
             "files either: no run.json says that they are a run's"
         )
+
+
+def require_no_result(path: Path) -> None:
+    """Raise InputError where a file is a part of a run, which would be damaged if another were written there."""
+    folder = path.parent.parent if path.parent.name in _FOLDERS else path.parent
+    if (folder / MANIFEST).is_file() and (path.name == MANIFEST or _RESULTS.fullmatch(path.name)):
+        raise InputError(f"'{path}' is a part of the run in '{folder}'; give another file name")
 
 
 def _require_own_folders(path: Path) -> None:
@@ -341,11 +343,16 @@ def _foreign(path: Path) -> bool:
     return not (path.name in (".lock", ".lock.held") or _UNFINISHED.fullmatch(path.name))
 
 
-def _read_json(path: Path) -> Any:
+def _read(path: Path) -> dict[str, Any]:
+    """A run's manifest; of an early format, `wrote` is what it could have written. Raises InputError."""
+    manifest = path / MANIFEST
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+        stored = json.loads(manifest.read_text(encoding="utf-8"))
+        found = manifest_of(stored)
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{manifest}' can't be read ({error}); start a new run in another folder") from error
+    early = [] if stored["format"] == FORMAT else [one.name for one in path.iterdir() if _OURS.fullmatch(one.name)]
+    return {"wrote": early, **found}
 
 
 def versions() -> dict[str, str]:
@@ -367,7 +374,7 @@ def _reporting(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = reason_of(error)
         if error.errno == errno.ENOENT:
             remedy = "the run directory has gone; start a new run"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -284,14 +284,19 @@ def _restore_pictures(run: RunDirectory, ready: Ready) -> None:
         run.update_pass("first_pass", status="done", ended="given", file=str(inputs.source.path))
 
 
+_MEMBRANES = {
+    "full": "around the object the pictures are alike, so the target's light may flow through it",
+    "edges": "around the object the pictures differ, so its colours are held up to its contours",
+}
+"""What a membrane that was chosen means, for who looks at pictures."""
+
+
 def _with_membrane(options: Options, scene: Scene, say: Say) -> Options:
     """The options with what the scene decides, which is said."""
     if options.first.membrane != "auto":
         return options
-    agreement = scene.agreement()
-    membrane = membrane_for(agreement)
-    alike = "alike" if membrane == "full" else "not alike"
-    say(f"membrane {membrane}: around the object source and target are {alike} (R² {max(agreement, 0):.2f})")
+    membrane = membrane_for(scene.agreement())
+    say(f"membrane {membrane}: {_MEMBRANES[membrane]}")
     return options.with_pass("first_pass", dataclasses.replace(options.first, membrane=membrane))
 
 

@@ -37,7 +37,7 @@ def lock_of(path: Path) -> BaseFileLock:
             f"run directory '{path}' is in use by another process; wait for it, or give another --output-dir"
         ) from error
     except OSError as error:
-        raise InputError(f"output directory '{path}' can't be written: {error.strerror}") from error
+        raise InputError(f"output directory '{path}' can't be written: {error.strerror}; give another") from error
 
 
 def _held(lock: BaseFileLock) -> BaseFileLock:

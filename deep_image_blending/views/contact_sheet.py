@@ -65,8 +65,14 @@ def contact_sheet(
 
 
 def run_pictures(run: RunDirectory) -> list[tuple[str, npt.NDArray[Any]]]:
-    """The run's finished pictures, in order, named. Raises InputError where it has none."""
-    found = [(name, read_picture(run.path / file).pixels) for file, name in SAVED if (run.path / file).is_file()]
+    """The run's finished pictures, in order, named. Raises InputError for none, or another size."""
+    canvas, found = run.manifest.get("placement", {}).get("canvas"), []
+    for file, name in SAVED:
+        if (run.path / file).is_file():
+            pixels = read_picture(run.path / file).pixels
+            if canvas is not None and list(pixels.shape[:2]) != canvas:
+                raise InputError(f"'{run.path / file}' is not of this run: its size is another; start a new run")
+            found.append((name, pixels))
     if not found:
         raise InputError(f"run '{run.path}' has no pictures yet; finish it with --resume")
     return found

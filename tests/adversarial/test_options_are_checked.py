@@ -85,6 +85,42 @@ def test_evaluating_a_run_refuses_what_it_would_ignore(
     assert words[0] in trial("evaluate", finished, "--features", "none", *words).complaint
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "{run}", "--features", "none", "--weights"),
+        ("batch", "--status", "{run}", "--dry-run"),
+        ("batch", "{run}", "--status"),
+        ("batch", "m.csv", "--output-dir", "out", "--split-seed"),
+        ("scatter", "--output-file", "m.jsonl", "--most-distractors"),
+        ("run", "--preset", "wacv2020", "--levels"),
+    ],
+)
+def test_every_command_refuses_what_it_would_ignore(trial: Trial, finished: Path, words: tuple[str, ...]) -> None:
+    given = [word.format(run=finished) for word in words]
+    value = () if words[-1] == "--dry-run" else ("3",)
+    assert words[-1] in trial(*given, *value).complaint
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "1e400"])
+@pytest.mark.parametrize("flag", ["--memory-per-task", "--timeout", "--gpus-per-task"])
+def test_numbers_of_a_batch_are_checked(trial: Trial, flag: str, value: str) -> None:
+    assert flag in trial("batch", "m.csv", "--output-dir", "out", "--dry-run", flag, value).complaint
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (("second-pass", "--seed", 3), "see blend second-pass --help"),
+        (("evaluate", "x", "--demo", "coffee"), "see blend evaluate --help"),
+        (("run", "--num-step", 3), "did you mean '--num-steps'?"),
+        (("--xyz",), "see blend --help"),
+    ],
+)
+def test_an_option_that_is_not_there_has_a_remedy(trial: Trial, words: tuple[object, ...], remedy: str) -> None:
+    assert trial(*words).complaint.endswith(f"; {remedy}")
+
+
 def test_a_second_pass_without_a_mask_refuses_a_placement(trial: Trial) -> None:
     picture = trial.case.target
     words = ("--first-pass-file", picture, "--target-file", picture, "--grow", 2)

@@ -49,7 +49,7 @@ def test_nothing_starts_while_a_row_is_bad(tmp_path: Path, capsys: pytest.Captur
     assert "--skip-bad" in said
     assert run_command([*arguments, "--skip-bad"]) == 0
     said = capsys.readouterr().err
-    assert "1 pictures, 0 of them there, 1 to make" in said
+    assert "1 picture, 0 of them there, 1 to make" in said
     assert "GiB" in said
     assert not (tmp_path / "out").exists()
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from deep_image_blending.batch.batch import Batch
 from deep_image_blending.batch.blending import Limits
 from deep_image_blending.batch.manifest import check
+from deep_image_blending.batch.progress import read_status
 from deep_image_blending.batch.records import ledger
 from deep_image_blending.batch.store import Store, local_copy
 from deep_image_blending.batch.task import Task, work
@@ -77,12 +79,55 @@ def test_what_an_object_stores_library_raises_is_told_in_a_line(
 
     monkeypatch.setattr(memory.MemoryFileSystem, "ls", refused)
     monkeypatch.setattr(memory.MemoryFileSystem, "_open", refused)
-    assert run_command(["batch", "--status", "memory://none"]) == 1
-    assert capsys.readouterr().err.startswith("blend: 'memory://none/': Unable to locate credentials; ")
-    (row,) = check(str(written(tmp_path / "m.jsonl", tiny_rows(tmp_path, 1, method="paste"))), pytest.fail).read()
+    manifest = str(written(tmp_path / "m.jsonl", tiny_rows(tmp_path, 1, method="paste")))
+    for words in (("--status", "memory://none"), (manifest, "--output-dir", "memory://none", "--dry-run")):
+        assert run_command(["batch", *words]) == 2
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith("blend: 'memory://none' can't be used (Unable to locate credentials); check")
+    (row,) = check(manifest, pytest.fail).read()
     found = work(Task(row, "memory://none", Limits()))
     assert found.ending == "again"
     assert found.reason == "Unable to locate credentials: memory://none/pictures/p0.png"
+
+
+def test_a_place_that_holds_no_batch_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray")
+    manifest = written(tmp_path / "m.jsonl", tiny_rows(tmp_path, 1, method="paste"))
+    for place, words in (
+        *((str(manifest), "File exists"), ("s3://", "names no place"), (f"{manifest}/x", "Not a directory")),
+        ("nothing://x", "is no address"),
+    ):
+        assert run_command(["batch", str(manifest), "--output-dir", place]) == 2
+        (said,) = capsys.readouterr().err.splitlines()
+        assert place in said
+        assert words in said
+
+
+@pytest.mark.parametrize("name", ["pictures/p0.png", "annotations.json", "summary.html", "status.json"])
+def test_a_batch_writes_over_nothing_that_is_not_a_batchs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    pytest.importorskip("ray")
+    manifest, place = written(tmp_path / "m.jsonl", tiny_rows(tmp_path, 1, method="paste")), tmp_path / "out"
+    mine = place / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("{}")
+    assert run_command(["batch", str(manifest), "--output-dir", str(place), "--annotations", "coco"]) == 2
+    assert "is no batch's; give a folder of its own" in capsys.readouterr().err
+    assert [path for path in place.rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "{}"
+
+
+def test_a_batch_that_was_begun_is_known_by_its_status(tmp_path: Path) -> None:
+    manifest = written(tmp_path / "m.jsonl", tiny_rows(tmp_path, 1, method="paste"))
+    batch = Batch(check(str(manifest), pytest.fail), Store(str(tmp_path / "out")))
+    batch.begin()
+    (tmp_path / "out" / "pictures").mkdir()
+    batch.begin()
+    ((_, tally, _),) = read_status(batch.store)
+    assert (tally.planned, tally.done) == (1, 0)
 
 
 def test_what_is_finished_is_looked_up_in_the_order_of_the_rows(tmp_path: Path) -> None:

@@ -50,6 +50,14 @@ def test_help_has_an_example_and_every_option_in_a_group(name: str, capsys: pyte
         assert title != "Options" or options == {"--help"}
 
 
+@pytest.mark.parametrize("name", [*COMMANDS, None])
+def test_flags_show_no_type_and_values_a_plain_word(name: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([*([] if name is None else [name]), "--help-all" if name == "run" else "--help"]) == 0
+    _, _, shown = capsys.readouterr().out.partition("╭─ Options")
+    for inner in ("<bool>", "<path>", "<int", "<float", "<str>", "{'", "Weights("):
+        assert inner not in shown
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_examples_name_options_that_are_there(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command([name, "--help"]) == 0

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from deep_image_blending.errors import InputError
-from deep_image_blending.pictures import Picture, load_picture, write_picture
+from deep_image_blending.pictures import Picture, load_picture, picture_size, write_picture
 from deep_image_blending.pictures import png as png_files
 from tests.conftest import smooth_picture
 from tests.pictures.made import ADOBE, png_chunk, png_of
@@ -118,6 +118,7 @@ def test_a_text_too_long_is_left_out_and_the_picture_read(
     file = _file(pixels)
     at = len(file) - 12 if behind else 33
     (tmp_path / "a.png").write_bytes(file[:at] + chunk + file[at:])
+    assert picture_size(tmp_path / "a.png") == pixels.shape[:2]
     with pytest.warns(UserWarning, match=r"a\.png': a text in it is too long and was left out"):
         picture = load_picture(tmp_path / "a.png")
     assert np.array_equal(picture.pixels, pixels)
@@ -130,6 +131,7 @@ def test_a_colour_profile_longer_than_pillow_takes_is_used(tmp_path: Path) -> No
     profile = struct.pack(">I", length) + ADOBE[4:].ljust(length - 4, b"\0")
     pixels = _noise(9, 8)
     write_picture(tmp_path / "a.png", pixels, like=Picture(tmp_path, pixels, pixels.copy(), profile=profile))
+    assert picture_size(tmp_path / "a.png") == pixels.shape[:2]
     long = load_picture(tmp_path / "a.png")
     assert long.profile == profile
     write_picture(tmp_path / "b.png", pixels, like=Picture(tmp_path, pixels, pixels.copy(), profile=ADOBE))

@@ -110,8 +110,8 @@ def test_pictures_and_crop_of_a_run(tmp_path: Path) -> None:
         run.update(placement={"region": [50, 60, 90, 160], "canvas": [200, 170]})
         with pytest.raises(InputError, match="no pictures yet"):
             run_pictures(run)
-        write_picture(run.path / "composite.png", flat(COLOURS[0]))
-        write_picture(run.path / "second_pass.png", flat(COLOURS[1]))
+        write_picture(run.path / "composite.png", flat(COLOURS[0], 200, 170))
+        write_picture(run.path / "second_pass.png", flat(COLOURS[1], 200, 170))
         found = run_pictures(run)
         assert [name for name, _ in found] == ["paste", "second pass"]
         assert (found[1][1] == COLOURS[1]).all()

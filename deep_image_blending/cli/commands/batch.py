@@ -11,6 +11,7 @@ from deep_image_blending.cli.console import complain, console_for, style_of
 from deep_image_blending.cli.declared import Command, command
 from deep_image_blending.errors import InputError, Stopped
 from deep_image_blending.options.groups import MACHINE, METHOD, OUTPUT
+from deep_image_blending.options.resolve import refuse_unused
 
 if TYPE_CHECKING:
     from deep_image_blending.batch.batch import Batch
@@ -58,7 +59,11 @@ class MakeBatch(Command):
     memory_per_task: Annotated[
         float | None,
         typer.Option(
-            min=0.01, metavar="GIB", help="Memory of a task; default: its plan's.", rich_help_panel=MACHINE
+            min=0.01,
+            max=1e6,
+            metavar="GIB",
+            help="Memory of a task; default: its plan's.",
+            rich_help_panel=MACHINE,
         ),
     ] = None
     retries: Annotated[
@@ -68,7 +73,7 @@ class MakeBatch(Command):
         ),
     ] = 2
     timeout: Annotated[
-        float | None, typer.Option(min=0.001, help="Seconds a picture may take.", rich_help_panel=MACHINE)
+        float | None, typer.Option(min=0.001, max=1e9, help="Seconds a picture may take.", rich_help_panel=MACHINE)
     ] = None
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="The I-th of N parts alone.", rich_help_panel=METHOD)
@@ -107,9 +112,15 @@ class MakeBatch(Command):
     ] = False
 
     def run(self) -> None:
+        own = self.own()
+        if self.manifest is not None and self.status is not None:
+            raise InputError("give either a manifest, to make its pictures, or --status, not both")
         if self.status is not None:
+            refuse_unused(own, own.keys() - {"status", "plain", "quiet"}, "--status")
             _say_status(self.status)
             return
+        if self.split is None:
+            refuse_unused(own, ["split_seed"], "annotations without --split")
         if self.manifest is None or self.output_dir is None:
             raise InputError("give a manifest and --output-dir, or --status with where a batch's pictures go")
         from deep_image_blending.batch.batch import Batch
@@ -124,6 +135,7 @@ class MakeBatch(Command):
             require_ray()
         store = Store(self.output_dir)
         checked = self._checked(self.manifest)
+        store.require_usable(write=not self.dry_run)
         annotated = self.annotations is not None or self.split is not None
         batch = Batch(checked, store, shard, self._resources(), split, annotated)
         if self.dry_run:
@@ -131,6 +143,7 @@ class MakeBatch(Command):
             for line in batch.planned():
                 console.print(line, soft_wrap=True)
             return
+        batch.begin()
         self._carry_out(batch, shard)
 
     def _checked(self, path: str) -> Checked:
@@ -189,7 +202,9 @@ def _say_status(root: str) -> None:
     from deep_image_blending.batch.store import Store
 
     console = console_for(False, stderr=False)
-    found = list(read_status(Store(root)))
+    store = Store(root)
+    store.require_usable(write=False)
+    found = list(read_status(store))
     if not found:
         raise InputError(f"no batch writes to '{root}'; give the --output-dir of one")
     for name, tally, age in found:

@@ -71,7 +71,6 @@ class CutOut(Command):
     def run(self) -> None:
         import numpy as np
 
-        from deep_image_blending.files import require_writable
         from deep_image_blending.pictures import Placement, load_mask, load_picture, write_picture
         from deep_image_blending.pictures.cutting.cut_out import Start, cut_out
         from deep_image_blending.pictures.writing import check_writable, write_png
@@ -80,7 +79,6 @@ class CutOut(Command):
         outputs = [path for path in (self.output_file, self.rgba, self.preview_file) if path is not None]
         for path in outputs:
             check_writable(path)
-            require_writable(path)
         files = {"strokes": self.strokes, "loose": self.mask_file, "trimap": self.trimap}
         require_room_for_files({"source": self.picture, **files}, Placement())
         picture = load_picture(self.picture)

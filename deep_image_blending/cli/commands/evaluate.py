@@ -49,12 +49,17 @@ class Evaluate(Command):
         from deep_image_blending.views.names import distinct_names
 
         given = self.given()
+        for path in self.paths:
+            if not path.exists():
+                raise InputError(f"'{path}' does not exist; give a run directory, or a blended picture")
         checked_names(given)
         placed(given)
         found: dict[str, dict[str, float]] = {}
         quiet = bool(given.get("quiet"))
         console = console_for(quiet)
         weights = given.get("weights")
+        if self.features == "none":
+            refuse_unused(given, ["weights"], "--features none")
         if all(path.is_dir() for path in self.paths):
             refuse_unused(given, _SCENE, "run directories, which know their pictures")
         for path, label in zip(self.paths, distinct_names(self.paths), strict=True):

@@ -10,6 +10,7 @@ import typer
 
 from deep_image_blending.cli.console import console_for, style_of
 from deep_image_blending.cli.declared import Command, command
+from deep_image_blending.errors import InputError
 from deep_image_blending.options.groups import OUTPUT
 
 
@@ -37,6 +38,8 @@ class Report(Command):
 
         opened, console = [RunDirectory.open(run, write=False) for run in self.runs], console_for(self.quiet)
         path = self.output_file or self.runs[0] / "report.html"
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"'{path}' is no page's name; end it in .html")
         require_writable(path)
         with steps_bar(console, style_of(console, self.quiet), "run") as progress:
             write_report(opened, path, progress)

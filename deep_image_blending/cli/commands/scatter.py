@@ -13,6 +13,7 @@ from deep_image_blending.cli.console import console_for
 from deep_image_blending.cli.declared import Command, command
 from deep_image_blending.errors import InputError, require_one_of
 from deep_image_blending.options.groups import METHOD, OUTPUT, PICTURES, PLACEMENT
+from deep_image_blending.options.resolve import refuse_unused
 
 if TYPE_CHECKING:
     from deep_image_blending.batch.scatter import Chance
@@ -115,6 +116,8 @@ class Scatter(Command):
         from deep_image_blending.files import atomic_write, require_writable
         from deep_image_blending.pictures import check_writable
 
+        if self.distractors is None:
+            refuse_unused(self.own(), ["most_distractors"], "scenes without --distractors")
         if self.output_file.suffix.lower() != ".jsonl":
             raise InputError(f"'{self.output_file}' is no manifest's name; end it in .jsonl")
         require_writable(self.output_file)

@@ -48,7 +48,13 @@ class OpenStudio(Command):
             raise InputError("the studio needs its extra: pip install 'deep-image-blending[studio]'") from None
         token = None if self.host in LOOPBACK else secrets.token_urlsafe(24)
         address = f"http://{self.host}:{self.port}/" + ("" if token is None else f"?token={token}")
-        studio, listening = Studio(self.runs), self._listening()
+        try:
+            studio = Studio(self.runs)
+        except OSError as error:
+            raise InputError(
+                f"--runs '{self.runs}' can't hold runs ({error.strerror}); give another folder"
+            ) from error
+        listening = self._listening()
         typer.echo(f"the studio is at {address} (Ctrl-C ends it)")
         if not self.no_browser:
             threading.Timer(0.7, webbrowser.open, (address,)).start()

@@ -23,7 +23,7 @@ def write_report(
     Pictures are inline, lossless and in sRGB; nothing is fetched. The Poisson solution is computed anew where the
     run's inputs are still there, and measured with the paste. progress: told the runs that are gathered, and all
     of them. Raises InputError for no run, a run without pictures, or a path that can't be
-    written.
+    written; OSError where the disk fails.
     """
     if not runs:
         raise InputError("there is nothing to report; give one run directory or more")
@@ -33,8 +33,5 @@ def write_report(
         shown.append(gathered(run, name))
         progress(len(shown), len(runs))
     text = page(shown)
-    try:
-        with atomic_write(path) as stream:
-            stream.write(text.encode())
-    except OSError as error:
-        raise InputError(f"report '{path}' can't be written ({error.strerror}); give another file") from error
+    with atomic_write(path) as stream:
+        stream.write(text.encode(errors="backslashreplace"))

@@ -43,7 +43,7 @@ def make_video(
 
     Raises InputError for an unknown layout or format, for a file whose suffix is another format's or that can't be
     written, for a run without frames or, for curves, without a loss table; RunError where ffmpeg is missing or
-    fails.
+    fails; OSError where the disk does.
     """
     options = options or VideoOptions()
     require_one_of("--layout", options.layout, LAYOUTS)
@@ -53,13 +53,8 @@ def make_video(
     film = Film(run, saved_moments(run), options.layout)
     positions = timeline(changes(film), fps=options.fps, seconds=options.seconds)
     data = ENCODERS[format](Reel(film, stays(positions), options.fps, progress))
-    try:
-        with atomic_write(path) as stream:
-            stream.write(data)
-    except OSError as error:
-        raise InputError(
-            f"video '{path}' can't be written ({error.strerror}); give another --output-file"
-        ) from error
+    with atomic_write(path) as stream:
+        stream.write(data)
     return path, len(positions)
 
 
