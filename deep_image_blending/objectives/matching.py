@@ -179,13 +179,18 @@ def coherent(
 
 
 def gathered(source: Tensor, matches: Matches, step: int) -> Tensor:
-    """Copies of `step` x `step` blocks of `source` (1, C, H, W) at the matches: (1, C, h step, w step)."""
+    """Copies of `step` x `step` blocks of `source` (1, C, H, W) at the matches: (1, C, h step, w step).
+
+    Quickest where the memory is channels-last, as that of the copies is.
+    """
     h, w = matches.rows.shape
+    height, width = source.shape[2:]
     within = torch.arange(step, device=source.device)
     rows = (matches.rows[:, None, :, None] * step + within[None, :, None, None]).expand(h, step, w, step)
     columns = (matches.columns[:, None, :, None] * step + within[None, None, None, :]).expand(h, step, w, step)
-    rows, columns = rows.reshape(h * step, w * step), columns.reshape(h * step, w * step)
-    return source[:, :, rows.clamp(max=source.shape[2] - 1), columns.clamp(max=source.shape[3] - 1)]
+    places = (rows.clamp(max=height - 1) * width + columns.clamp(max=width - 1)).flatten()
+    copies = source[0].permute(1, 2, 0).reshape(height * width, -1).index_select(0, places)
+    return copies.view(1, h * step, w * step, -1).permute(0, 3, 1, 2)
 
 
 def voted(source: Tensor, matches: Matches, wanted: Tensor, step: int) -> Tensor:
@@ -194,7 +199,8 @@ def voted(source: Tensor, matches: Matches, wanted: Tensor, step: int) -> Tensor
     (1, C, h step, w step); 0 where no wanted position is near.
     """
     h, w = matches.rows.shape
-    total = source.new_zeros(1, source.shape[1], h * step, w * step)
+    source = source.contiguous(memory_format=torch.channels_last)
+    total = source.new_zeros(1, h * step, w * step, source.shape[1]).permute(0, 3, 1, 2)
     weight = source.new_zeros(h * step, w * step)
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):

@@ -239,7 +239,8 @@ class Painter:
             for tap in self.taps:
                 if tap not in whole_features:
                     channels = found[tap].shape[1]
-                    whole_features[tap] = painting.new_zeros(1, channels, *sizes[tap])
+                    # Channels last: whole positions are copied.
+                    whole_features[tap] = painting.new_zeros(1, *sizes[tap], channels).permute(0, 3, 1, 2)
                 rows, columns = places[tap].slices()
                 whole_features[tap][:, :, rows, columns] = wide(found[tap])
         return {
