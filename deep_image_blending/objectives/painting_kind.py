@@ -79,4 +79,6 @@ def _kind(numbers: Mapping[str, float]) -> PaintingName:
         return "drawing" if numbers["chroma"] < recipe.GREY else "poster"
     if numbers["coherence"] >= recipe.DIRECTED:
         return "broad" if numbers["grain"] < recipe.BROAD else "strokes"
-    return "dots" if numbers["grain"] > recipe.GRAINY else "soft"
+    # Dots cover all of a painting; a smooth sky with the grain of its photograph is none.
+    dotted = numbers["grain"] > recipe.GRAINY and numbers["flat"] < recipe.DOTTED
+    return "dots" if dotted else "soft"

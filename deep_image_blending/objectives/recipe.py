@@ -99,7 +99,7 @@ RIM = 1.5
 """Pixels over which a hard mask's contour is painted, and not cut."""
 
 # Kinds of painting.
-FLAT, GREY, DIRECTED, BROAD, GRAINY = 0.6, 8.0, 0.5, 1.25, 2.0
+FLAT, DOTTED, GREY, DIRECTED, BROAD, GRAINY = 0.6, 0.05, 8.0, 0.5, 1.25, 2.0
 FACTORS: Mapping[str, Mapping[str, float]] = {
     "strokes": {},
     "broad": {},

@@ -255,6 +255,8 @@ def test_kinds_of_painting_are_told_apart() -> None:
     }
     for kind, picture in kinds.items():
         assert kind_of_painting(picture, mask).kind == kind
+    calm = np.where(np.arange(128)[:, None] < 32, 128, grain).astype(np.float32)
+    assert kind_of_painting(calm, mask).kind == "soft"
 
 
 def test_a_loss_that_the_objective_has_not_is_refused_in_one_line() -> None:
