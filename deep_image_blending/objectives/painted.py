@@ -487,7 +487,9 @@ def _colours(setting: Setting) -> Tensor:
         near = surroundings_weight(fine.mask)
         counted = plane_tensor(near.astype(np.float32), cpu) if near.any() else None
         own = image_tensor(without_rim(setting.full, fine.mask), cpu)
-        return recolouring(image_tensor(fine.target, cpu), counted, own, plane_tensor(fine.mask, cpu), strength)
+        target, mask = image_tensor(fine.target, cpu), plane_tensor(fine.mask, cpu)
+        # Strokes that are stretched with the colours would be stronger than any of the painting's.
+        return recolouring(target, counted, own, mask, strength, stretch=1.0)
 
     found: Tensor = setting.prepared.latest("painting's colours", (strength, digest(setting.full)), make)
     return found

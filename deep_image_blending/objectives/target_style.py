@@ -155,20 +155,22 @@ def similarity(
 
 
 @torch.no_grad()
-def recolouring(target: Tensor, counted: Tensor | None, blend: Tensor, mask: Tensor, palette: float) -> Tensor:
+def recolouring(
+    target: Tensor, counted: Tensor | None, blend: Tensor, mask: Tensor, palette: float, stretch: float = MOST_GAIN
+) -> Tensor:
     """The affine map (3, 4) of colours that gives the target the object's palette but for a share `palette`.
 
     target (1, 3, h, w), counted by (1, 1, h, w), or all alike; the object is `blend` (1, 3, h', w') in `mask`
-    (1, 1, h', w'). Means meet, and covariances as far as no axis is stretched or shrunk more than 1.5 times: flat
-    grounds would turn to noise. The linear Monge-Kantorovich map (Pitié and Kokaram, 2007), for the end of Gatys
-    et al., *Preserving Color in Neural Artistic Style Transfer*, 2016.
+    (1, 1, h', w'). Means meet, and covariances as far as no axis is stretched more than `stretch`, or shrunk more
+    than 1.5 times: flat grounds would turn to noise. The linear Monge-Kantorovich map (Pitié and Kokaram, 2007),
+    for the end of Gatys et al., *Preserving Color in Neural Artistic Style Transfer*, 2016.
     """
     mean, covariance = _colours(target, counted)
     wanted, spread = _colours(blend, mask)
     root = _square_root(covariance)
     inverse = torch.linalg.inv(root)
     values, axes = torch.linalg.eigh(inverse @ _square_root(root @ spread @ root) @ inverse)
-    matrix = axes @ torch.diag(values.clamp(1 / MOST_GAIN, MOST_GAIN)) @ axes.T
+    matrix = axes @ torch.diag(values.clamp(1 / MOST_GAIN, stretch)) @ axes.T
     kept = palette * torch.eye(3, dtype=matrix.dtype) + (1 - palette) * matrix
     offset = (1 - palette) * (wanted - matrix @ mean)
     return torch.cat((kept, offset[:, None]), 1)
