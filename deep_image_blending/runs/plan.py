@@ -637,7 +637,15 @@ def _by_level(one: PassPlan) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return f"{max(1, round(seconds))} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    """
+    >>> [_duration(seconds) for seconds in (0.2, 600, 9000, 1e6, 1e12)]
+    ['1 s', '10 min', '2.5 hours', '12 days', 'more than a year']
+    """
+    if seconds < 7200:
+        return f"{max(1, round(seconds))} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    if seconds > 365 * 86400:
+        return "more than a year"
+    return f"{seconds / 3600:.1f} hours" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} days"
 
 
 def shown_amount(held: int, amount: Amount, device: str) -> str:
