@@ -49,7 +49,7 @@ WAYS: tuple[Way, ...] = ("full", "thrifty")
 Wanted = Literal["auto", "full", "thrifty"]
 
 _FLOAT = 4
-_LOADED = 120 * 2**20
+_LOADED = 80 * 2**20
 """Code that the passes load, and what convolution libraries and the allocator keep besides the tensors."""
 _GAPS = 1.7
 """What the heap takes for tensors that come and go, over their size: it keeps gaps between those that stay."""
@@ -58,7 +58,7 @@ _MEASURING, _A_MEASURED_PIXEL = 130 * 2**20, 360
 _WRITTEN = 12
 """Values that writing holds of a canvas pixel: its colours, the encoder's room, the file, and a copy of that with
 its profile."""
-_KEPT = 72
+_KEPT = 84
 """Bytes of a window's pixel that a finished pass leaves to the next: windows, blend, membrane, start."""
 _CUDA_LIBRARIES = 640 * 2**20
 """A CUDA context and the workspaces of its libraries."""
@@ -401,7 +401,7 @@ def _with_copies(
     """
     channels, taps = network.channels(), taps_of(options.of("second_pass"))[0]
     painting = _everything(network, size)
-    object_boxes = changed_boxes(network, painting_sizes(painting), box)
+    object_boxes = changed_boxes(network, network.sizes(size), box)
     theirs = sum(channels[tap] * painting[tap].area for tap in taps)
     ours = sum(channels[tap] * object_boxes[tap].area for tap in taps)
     grid, own = size[0] * size[1] // recipe.GRID**2, box.area // recipe.GRID**2
@@ -417,11 +417,6 @@ def _with_copies(
     if options.device == "cpu":
         return Amount(stays + max(amount.host, matching, colours))
     return Amount(amount.host + colours, stays + max(amount.device, _CUDA_LIBRARIES + matching))
-
-
-def painting_sizes(boxes: Mapping[str, Box]) -> dict[str, tuple[int, int]]:
-    """(rows, columns) of whole activations."""
-    return {name: (box.height, box.width) for name, box in boxes.items()}
 
 
 def _everything(network: Network, size: tuple[int, int]) -> dict[str, Box]:
@@ -513,15 +508,14 @@ def _counted(
     # and the start's tensors, and one that comes and goes.
     pictures = int((7 * 4 / 3 + 3) * window)
     tensors = 12 * window
-    colour = 40 * frame
-    # Four sine transforms, each on a line twice as long, in complex numbers.
-    sobolev = 3 * 14 * frame if own.cutoff else 0
+    # Losses of pixels; a preconditioner's sine transforms take no more.
+    evaluated += 40 * frame
     # The Poisson start and the membrane: double precision, three channels, several fields.
     host_setup = 3 * 2 * 12 * frame if name == "first_pass" else 0
-    through, evaluated = tensors + kept + solver, evaluated + colour
+    through = tensors + kept + solver
     if options.device == "cpu":
-        return Amount(through + pictures + max(round(_GAPS * evaluated), sobolev, setup, host_setup))
-    return Amount(pictures + host_setup, _CUDA_LIBRARIES + through + max(evaluated, sobolev, setup))
+        return Amount(through + pictures + max(round(_GAPS * evaluated), setup, host_setup))
+    return Amount(pictures + host_setup, _CUDA_LIBRARIES + through + max(evaluated, setup))
 
 
 def _weighed(own: PassOptions) -> list[Loss]:
