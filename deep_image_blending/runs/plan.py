@@ -51,7 +51,7 @@ Wanted = Literal["auto", "full", "thrifty"]
 _FLOAT = 4
 _LOADED = 80 * 2**20
 """Code that the passes load, and what convolution libraries and the allocator keep besides the tensors."""
-_GAPS = 1.7
+_GAPS, _GAPS_OF_TILES = 1.7, 2.4
 """What the heap takes for tensors that come and go, over their size: it keeps gaps between those that stay."""
 _MEASURING, _A_MEASURED_PIXEL = 130 * 2**20, 360
 """Bytes of measuring a finished picture, at all and a pixel."""
@@ -501,9 +501,9 @@ def _counted(
         if content is not None:
             kept = sum(channels[content] * one[content].area * element for one in sizes)
         setup = _target_features(shortened, own, size, element)
-        # The surroundings of one region, layer by layer.
+        # The surroundings of one region, layer by layer; the window, recoloured and compared with the object.
         widest = max((channels[key] * box.area for one in sizes for key, box in one.items()), default=0)
-        setup = max(setup, 4 * widest * element) + 20 * window
+        setup = max(setup, 4 * widest * element) + 42 * window
     # Pictures: source, mask and target of the window on all levels, and the start; the target's, the reference's
     # and the start's tensors, and one that comes and goes.
     pictures = int((7 * 4 / 3 + 3) * window)
@@ -512,9 +512,9 @@ def _counted(
     evaluated += 40 * frame
     # The Poisson start and the membrane: double precision, three channels, several fields.
     host_setup = 3 * 2 * 12 * frame if name == "first_pass" else 0
-    through = tensors + kept + solver
+    through, gaps = tensors + kept + solver, _GAPS_OF_TILES if one_at_a_time else _GAPS
     if options.device == "cpu":
-        return Amount(through + pictures + max(round(_GAPS * evaluated), setup, host_setup))
+        return Amount(through + pictures + max(round(gaps * evaluated), setup, host_setup))
     return Amount(pictures + host_setup, _CUDA_LIBRARIES + through + max(evaluated, setup))
 
 
@@ -531,8 +531,8 @@ def _target_features(network: Network, own: PassOptions, size: tuple[int, int], 
     tile = (min(size[0], TILE + 2 * reach), min(size[1], TILE + 2 * reach))
     channels, taps = network.channels(), taps_of(own)[0]
     areas = {name: channels[name] * box.area for name, box in _everything(network, tile).items()}
-    # The taps; of one at a time, weighted copies; and the two activations between which a layer computes.
-    one = 2 * _FLOAT * max(areas[tap] for tap in taps) + 2 * max(areas.values()) * element
+    # The taps; of one at a time, a weighted copy; and the two activations between which a layer computes.
+    one = _FLOAT * max(areas[tap] for tap in taps) + 2 * max(areas.values()) * element
     return int(sum(areas[tap] for tap in taps) * element + one)
 
 
