@@ -79,8 +79,8 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _run_command(arguments: list[str]) -> int:
-    arguments = _normalised(arguments)
     try:
+        arguments = _normalised(arguments)
         _refuse_empty(arguments)
         words = ["--help" if word == "--help-all" else word for word in arguments]
         # An exit that a command asks for comes back as a number.
@@ -159,10 +159,15 @@ def _normalised(arguments: list[str]) -> list[str]:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:], "--help"]
     result: list[str] = []
+    spelt: dict[str, str] = {}
     for i, argument in enumerate(arguments):
         if argument.startswith("--"):
             name, equals, value = argument.partition("=")
-            argument = name.replace("_", "-") + equals + value
+            flag = name.replace("_", "-")
+            # The same spelling again is a script's way to set another value: the last one counts.
+            if spelt.setdefault(flag, name) != name:
+                raise InputError(f"{spelt[flag]} and {name} are one option; give it once")
+            argument = flag + equals + value
         result.append(argument)
         if argument == "--save-video":
             following = arguments[i + 1].lower() if i + 1 < len(arguments) else ""

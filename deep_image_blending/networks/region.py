@@ -231,6 +231,12 @@ def changed_boxes(network: Network, sizes: Mapping[str, tuple[int, int]], box: B
     return boxes
 
 
+def is_unfolded(layer: Layer, boxes: Mapping[str, Box]) -> bool:
+    """Whether a convolution has padding as wide as its kernel, which oneDNN unfolds its input for (im2col)."""
+    pads = _pads(layer, boxes[layer.inputs[0]], boxes[layer.output])
+    return len(set(pads)) == 1 and pads[0] >= layer.kernel
+
+
 def _pads(layer: Layer, source: Box, out: Box) -> list[int]:
     """`F.pad`'s amounts that turn the values on `source` into the window that `out` reads (negative: cut)."""
     rows, columns = layer.window(out.top, out.bottom), layer.window(out.left, out.right)

@@ -38,7 +38,8 @@ def tiled_features(
 ) -> Iterator[tuple[dict[str, Tensor], dict[str, Box]]]:
     """Features of image (1, 3, h, w), tile by tile, equal to the whole's; with the positions that each tile gives.
 
-    Memory is that of one tile with its surroundings, not that of the image.
+    Memory is that of one tile with its surroundings, not that of the image: each dictionary of features is emptied
+    when the next is asked for.
     """
     network = network.truncated(taps)
     strides = network.strides()
@@ -63,7 +64,9 @@ def tiled_features(
             local = place.shifted(-(top // stride), -(left // stride))
             core[tap] = found[tap][:, :, local.top : local.bottom, local.left : local.right]
             places[tap] = place
+        del found
         yield core, places
+        core.clear()
 
 
 @torch.no_grad()

@@ -159,6 +159,8 @@ class _Pass:
                 state = LoopState(solver, index, done, seconds, first=terms, before=before)
             else:
                 state.solver.precondition = preconditioner_of(self.options, objective.pixels)
+            # What the statistics took is given back before the features' gradients take theirs.
+            self.conduct.phase("evaluations" + _at(level.window.scale))
             status = self._minimised(objective, state, level)
             if level.round is not None:
                 before = objective.picture(state.solver.best).detach().clamp(0, 255)
@@ -210,7 +212,7 @@ class _Pass:
     def _objective(self, setting: Setting) -> Objective:
         scale, step = setting.window.scale, setting.round
         what = "target features" if step is None else f"matching, round {step.number} of {step.of}"
-        self.conduct.phase(what + (f" at 1:{scale}" if scale > 1 else ""))
+        self.conduct.phase(what + _at(scale))
         with self.conduct.timings.part("target features" if step is None else "matching"):
             return self.kind.build(setting)
 
@@ -269,6 +271,10 @@ def _placed(network: Network, options: Options, device: torch.device) -> Network
     dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
     network = network.to(device, dtype)
     return with_normalisation(network, PUBLISHED) if options.published_input else network
+
+
+def _at(scale: int) -> str:
+    return f" at 1:{scale}" if scale > 1 else ""
 
 
 def _full_size(blend: Tensor, window: Window) -> Float:

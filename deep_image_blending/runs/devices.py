@@ -26,6 +26,8 @@ def resolve_device(machine: Machine) -> tuple[str, str | None]:
     Raises InputError, with the devices that are there, for one asked for by name that is not. A GPU's number, as
     the published commands give it, goes to the CPU where there is no GPU at all.
     """
+    if machine.gpu_id is not None and machine.gpu not in (None, machine.gpu_id):
+        raise InputError(f"--gpu-id {machine.gpu_id} and --gpu {machine.gpu} are one option; give it once")
     number = machine.gpu_id if machine.gpu_id is not None else machine.gpu
     if machine.device is not None and number is not None:
         raise InputError("give either --device or --gpu-id, not both")

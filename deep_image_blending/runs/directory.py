@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import platform
 import re
 import stat
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -240,16 +241,11 @@ class RunDirectory:
         if not (self.path / MANIFEST).is_file():
             self._sweep()
             return
-        names = [name for name in _read(self.path)["wrote"] if Path(name).name == name]
-        self.update(wrote=names)
+        self.update(wrote=_wrote(self.path))
         with _reporting(self.path):
             self._sweep()
-            for name in names:
-                (self.path / name).unlink(missing_ok=True)
-            for folder in (self.path / name for name in _FOLDERS):
-                for path in folder.glob("*"):
-                    if _OURS.fullmatch(path.name) and path.is_file():
-                        path.unlink()
+            for path in _of_run(self.path):
+                path.unlink(missing_ok=True)
         self.manifest["wrote"] = []
 
     def remember(self, path: Path) -> None:
@@ -324,6 +320,16 @@ def require_free(path: Path, *, force: bool) -> None:
         )
 
 
+def require_kept(path: Path, files: Iterable[Path | None]) -> None:
+    """Raise InputError where a run that is to be replaced holds a picture that the new one would be made of."""
+    removed = {os.path.realpath(one) for one in _of_run(path)} if (path / MANIFEST).is_file() else set()
+    for file in files:
+        if file is not None and os.path.realpath(file) in removed:
+            raise InputError(
+                f"'{file}' is a part of the run in '{path}', which --force would remove; give another --output-dir"
+            )
+
+
 def require_no_result(path: Path) -> None:
     """Raise InputError where a file is a part of a run, which would be damaged if another were written there."""
     folder = path.parent.parent if path.parent.name in _FOLDERS else path.parent
@@ -341,6 +347,18 @@ def _require_own_folders(path: Path) -> None:
 def _foreign(path: Path) -> bool:
     """Whether a folder's entry is something else than what a killed command can leave."""
     return not (path.name in (".lock", ".lock.held") or _UNFINISHED.fullmatch(path.name))
+
+
+def _wrote(path: Path) -> list[str]:
+    """Names of the files beside a run's manifest that it says are the run's. Raises InputError."""
+    return [name for name in _read(path)["wrote"] if Path(name).name == name]
+
+
+def _of_run(path: Path) -> list[Path]:
+    """The files that a new run in a run's folder removes. Raises InputError."""
+    found = [entry for name in _FOLDERS for entry in (path / name).glob("*")]
+    inside = [entry for entry in found if _OURS.fullmatch(entry.name) and entry.is_file()]
+    return [*(path / name for name in _wrote(path)), *inside]
 
 
 def _read(path: Path) -> dict[str, Any]:

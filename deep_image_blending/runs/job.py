@@ -27,14 +27,14 @@ from deep_image_blending.options.resolve import (
     refuse_unused,
     resolve_options,
 )
-from deep_image_blending.options.run_options import Options
+from deep_image_blending.options.run_options import STARTS, Options
 from deep_image_blending.options.stored import options_from
 from deep_image_blending.passes import Phase
 from deep_image_blending.pictures import Float
 from deep_image_blending.pictures.demo import demo_unless_given
 from deep_image_blending.pictures.placement import Placement
 from deep_image_blending.runs.devices import resolve_device, resolve_precision
-from deep_image_blending.runs.directory import RunDirectory, require_free
+from deep_image_blending.runs.directory import RunDirectory, require_free, require_kept
 from deep_image_blending.runs.inputs import Inputs, Say, SceneKind, inputs_of, read_inputs
 from deep_image_blending.solve.loop import Observer
 from deep_image_blending.timings import Timings
@@ -150,6 +150,8 @@ def _begun(
     machine, output = chosen(Machine, given), chosen(Output, given)
     if output.output_dir is not None:
         require_free(output.output_dir, force=output.force)
+        start = None if options.init in STARTS else Path(options.init)
+        require_kept(output.output_dir, (*(files or ()), start))
     options, said = _on_device(options, machine)
     if files is not None:
         source, mask, target = files

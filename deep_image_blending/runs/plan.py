@@ -22,8 +22,8 @@ from deep_image_blending.measures.blend import wide_box
 from deep_image_blending.networks.backbones import Backbone
 from deep_image_blending.networks.box import Box, whole
 from deep_image_blending.networks.mask_regions import clusters, region_boxes
-from deep_image_blending.networks.network import Network
-from deep_image_blending.networks.region import RegionFeatures, changed_boxes
+from deep_image_blending.networks.network import Layer, Network
+from deep_image_blending.networks.region import RegionFeatures, changed_boxes, is_unfolded
 from deep_image_blending.objectives import recipe
 from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.objectives.painted import Framed
@@ -49,21 +49,16 @@ WAYS: tuple[Way, ...] = ("full", "thrifty")
 Wanted = Literal["auto", "full", "thrifty"]
 
 _FLOAT = 4
-_LIBRARIES = 64 * 2**20
-"""What convolution libraries and the allocator keep besides the tensors, on the host."""
-_LOADED = 55 * 2**20
-"""Code that a pass loads, and that stays."""
-_CORRECTING = 1.9
-"""What a large object's finest scales come to hold, checkpoints and the heap's gaps included, over the count.
-Fitted, as `_MEASURING`, to objects of 800 and 1600 pixels."""
-_MEASURING = 90 * 2**20
-_A_MEASURED_PIXEL = 170
-"""Bytes of measuring a finished picture, at all and a pixel. Fitted to measured peaks
-(tests/benchmarks/memory.py)."""
+_LOADED = 80 * 2**20
+"""Code that the passes load, and what convolution libraries and the allocator keep besides the tensors."""
+_GAPS, _GAPS_OF_TILES = 1.7, 2.4
+"""What the heap takes for tensors that come and go, over their size: it keeps gaps between those that stay."""
+_MEASURING, _A_MEASURED_PIXEL = 130 * 2**20, 360
+"""Bytes of measuring a finished picture, at all and a pixel."""
 _WRITTEN = 12
 """Values that writing holds of a canvas pixel: its colours, the encoder's room, the file, and a copy of that with
 its profile."""
-_KEPT = 72
+_KEPT = 84
 """Bytes of a window's pixel that a finished pass leaves to the next: windows, blend, membrane, start."""
 _CUDA_LIBRARIES = 640 * 2**20
 """A CUDA context and the workspaces of its libraries."""
@@ -102,8 +97,8 @@ class LevelPlan:
 class PassPlan:
     """One pass, its levels coarse to fine.
 
-    before: bytes on the host that earlier passes leave. finishing: bytes on the host of what is done to the
-    finished picture, one thing after the other. kept: bytes that this pass leaves.
+    before: bytes on the host that earlier passes leave, and loaded code. finishing: bytes on the host of writing
+    and measuring the finished picture. kept: bytes that this pass leaves.
     """
 
     name: PassName
@@ -111,7 +106,7 @@ class PassPlan:
     weights: str
     way: Way
     levels: tuple[LevelPlan, ...]
-    finishing: Mapping[str, int]
+    finishing: int
     before: int
     kept: int
 
@@ -122,7 +117,7 @@ class PassPlan:
     @property
     def amount(self) -> Amount:
         """The greatest of its stages: each gives back what it took before the next begins."""
-        found = Amount(max(self.finishing.values(), default=0))
+        found = Amount(self.finishing)
         for level in self.levels:
             found = found.most(level.amount)
         return Amount(self.before + found.host, found.device)
@@ -164,16 +159,15 @@ def plan_run(
 ) -> Plan:
     """The plan of the passes, features evaluated all at once or the thrifty way."""
     found: list[PassPlan] = []
-    before = 0
+    before = _LOADED
     for name in passes:
         backbone = loaded[name]
         levels = _level_plans(scene, options, backbone.network, name, way)
         # A pass that matches has its own bounds, and one way.
         own: Way = "full" if kind_of(options.of(name).objective).matches else way
-        finishing, kept = _finishing(scene, levels), _kept(scene, levels)
+        finishing, kept = _finishing(scene), _kept(scene, levels)
         found.append(PassPlan(name, backbone.network.name, backbone.source, own, levels, finishing, before, kept))
-        # Code is loaded once.
-        before += kept if not before else kept - _LOADED
+        before += kept
     return Plan(
         scene.canvas,
         (scene.mask.shape[0], scene.mask.shape[1]),
@@ -353,8 +347,6 @@ def _level_plan(
     if framed is not None and shortened is not None:
         window = scene.window_box(*surroundings(scene, own, network))
         count = _with_copies(count, options, shortened, size, framed.box, window)
-    if stage.corrects and options.device == "cpu":
-        count = Amount(round(_CORRECTING * count.host))
     factor = 3 if tile else 2
     style = 2 if kind.matches else (3 if own.style_from == "similar" else 1) if own.weights["style"] else 0
     area = scene.canvas[0] * scene.canvas[1] / scale**2 if own.style_from == "whole" else size[0] * size[1]
@@ -371,19 +363,16 @@ def _level_plan(
     )
 
 
-def _finishing(scene: Scene, levels: Sequence[LevelPlan]) -> dict[str, int]:
-    """Bytes on the host of writing and of measuring a finished picture, beside its window."""
+def _finishing(scene: Scene) -> int:
+    """Bytes on the host of writing a finished picture, then of measuring it."""
     top, left, bottom, right = wide_box(scene)
-    held = _LOADED + _KEPT * math.prod(levels[-1].window)
-    return {
-        "writing": held + _WRITTEN * _a_value(scene) * math.prod(scene.canvas),
-        "measuring": held + _MEASURING + _A_MEASURED_PIXEL * (bottom - top) * (right - left),
-    }
+    written = _WRITTEN * _a_value(scene) * math.prod(scene.canvas)
+    return max(written, _MEASURING + _A_MEASURED_PIXEL * (bottom - top) * (right - left))
 
 
 def _kept(scene: Scene, levels: Sequence[LevelPlan]) -> int:
     """Bytes on the host that a finished pass leaves: its window, and its picture for the next pass."""
-    return _LOADED + _KEPT * math.prod(levels[-1].window) + 3 * _a_value(scene) * math.prod(scene.canvas)
+    return _KEPT * math.prod(levels[-1].window) + 3 * _a_value(scene) * math.prod(scene.canvas)
 
 
 def _a_value(scene: Scene) -> int:
@@ -412,7 +401,7 @@ def _with_copies(
     """
     channels, taps = network.channels(), taps_of(options.of("second_pass"))[0]
     painting = _everything(network, size)
-    object_boxes = changed_boxes(network, painting_sizes(painting), box)
+    object_boxes = changed_boxes(network, network.sizes(size), box)
     theirs = sum(channels[tap] * painting[tap].area for tap in taps)
     ours = sum(channels[tap] * object_boxes[tap].area for tap in taps)
     grid, own = size[0] * size[1] // recipe.GRID**2, box.area // recipe.GRID**2
@@ -421,18 +410,13 @@ def _with_copies(
     # The field with its patches, before and after they get their length; choices of every fourth position at once.
     compared = 3 * (grid + own) * patch + 3 * (grid + own) * hypercolumns + 2 * own * (10 * 34 + 2 * patch)
     distances = 2 * 1024 * min(recipe.MOST_CANDIDATES, grid) + min(recipe.MOST_CANDIDATES, grid) * patch
-    on_device = _FLOAT * (3 * theirs + 6 * ours + compared + distances + 24 * size[0] * size[1])
+    stays = _FLOAT * (theirs + 3 * ours)
+    matching = _FLOAT * (compared + distances + 24 * size[0] * size[1])
     # Colours in CIELAB, in double precision, three channels of several fields.
-    area = (window[2] - window[0]) * (window[3] - window[1])
-    colours = 8 * 3 * 10 * area
+    colours = 8 * 3 * 10 * (window[2] - window[0]) * (window[3] - window[1])
     if options.device == "cpu":
-        return Amount(amount.host + max(on_device, colours))
-    return Amount(amount.host + colours, amount.device + on_device)
-
-
-def painting_sizes(boxes: Mapping[str, Box]) -> dict[str, tuple[int, int]]:
-    """(rows, columns) of whole activations."""
-    return {name: (box.height, box.width) for name, box in boxes.items()}
+        return Amount(stays + max(amount.host, matching, colours))
+    return Amount(amount.host + colours, stays + max(amount.device, _CUDA_LIBRARIES + matching))
 
 
 def _everything(network: Network, size: tuple[int, int]) -> dict[str, Box]:
@@ -464,11 +448,7 @@ def activations(
     into gradients of the same size.
     """
     channels = network.channels()
-    kept, largest = 0, 0
-    for name, box in boxes.items():
-        numbers = channels[name] * box.area
-        kept += numbers * element
-        largest = max(largest, numbers)
+    kept = sum(channels[name] * box.area for name, box in boxes.items()) * element
     for layer in network.layers:
         if layer.kind == "max":
             kept += 8 * channels[layer.output] * boxes[layer.output].area
@@ -478,8 +458,15 @@ def activations(
     if content is not None:
         own = _copies("content", content in network.heads)
         kept += own * _FLOAT * channels[content] * boxes[content].area
-    # A convolution's gradient comes from its output's, through a reordered copy.
-    return kept + 3 * largest * _FLOAT
+    return kept + _FLOAT * max(_gradient(network, layer, boxes) for layer in network.layers)
+
+
+def _gradient(network: Network, layer: Layer, boxes: Mapping[str, Box]) -> int:
+    """Numbers that a layer's gradient takes: its output's, its inputs', and what the library unfolds of it."""
+    channels, out = network.channels(), boxes[layer.output]
+    unfolded = layer.kernel**2 if layer.kind == "conv" and is_unfolded(layer, boxes) else 0
+    inputs = sum(channels[name] * (boxes[name].area + unfolded * out.area) for name in layer.inputs)
+    return channels[layer.output] * out.area + inputs
 
 
 def _counted(
@@ -514,22 +501,21 @@ def _counted(
         if content is not None:
             kept = sum(channels[content] * one[content].area * element for one in sizes)
         setup = _target_features(shortened, own, size, element)
-        # The surroundings of one region, layer by layer.
+        # The surroundings of one region, layer by layer; the window, recoloured and compared with the object.
         widest = max((channels[key] * box.area for one in sizes for key, box in one.items()), default=0)
-        setup = max(setup, 4 * widest * element)
+        setup = max(setup, 4 * widest * element) + 42 * window
     # Pictures: source, mask and target of the window on all levels, and the start; the target's, the reference's
     # and the start's tensors, and one that comes and goes.
     pictures = int((7 * 4 / 3 + 3) * window)
     tensors = 12 * window
-    colour = 40 * frame
-    # Four sine transforms, each on a line twice as long, in complex numbers.
-    sobolev = 3 * 14 * frame if own.cutoff else 0
+    # Losses of pixels; a preconditioner's sine transforms take no more.
+    evaluated += 40 * frame
     # The Poisson start and the membrane: double precision, three channels, several fields.
     host_setup = 3 * 2 * 12 * frame if name == "first_pass" else 0
-    on_device = tensors + kept + solver + max(evaluated + colour, sobolev, setup)
+    through, gaps = tensors + kept + solver, _GAPS_OF_TILES if one_at_a_time else _GAPS
     if options.device == "cpu":
-        return Amount(_LIBRARIES + pictures + max(host_setup, on_device))
-    return Amount(_LIBRARIES + pictures + host_setup, _CUDA_LIBRARIES + on_device)
+        return Amount(through + pictures + max(round(gaps * evaluated), setup, host_setup))
+    return Amount(pictures + host_setup, _CUDA_LIBRARIES + through + max(evaluated, setup))
 
 
 def _weighed(own: PassOptions) -> list[Loss]:
@@ -545,8 +531,8 @@ def _target_features(network: Network, own: PassOptions, size: tuple[int, int], 
     tile = (min(size[0], TILE + 2 * reach), min(size[1], TILE + 2 * reach))
     channels, taps = network.channels(), taps_of(own)[0]
     areas = {name: channels[name] * box.area for name, box in _everything(network, tile).items()}
-    # The taps; of one at a time, weighted copies; and the two activations between which a layer computes.
-    one = 2 * _FLOAT * max(areas[tap] for tap in taps) + 2 * max(areas.values()) * element
+    # The taps; of one at a time, a weighted copy; and the two activations between which a layer computes.
+    one = _FLOAT * max(areas[tap] for tap in taps) + 2 * max(areas.values()) * element
     return int(sum(areas[tap] for tap in taps) * element + one)
 
 
@@ -637,7 +623,15 @@ def _by_level(one: PassPlan) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return f"{max(1, round(seconds))} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    """
+    >>> [_duration(seconds) for seconds in (0.2, 600, 9000, 1e6, 1e12)]
+    ['1 s', '10 min', '2.5 hours', '12 days', 'more than a year']
+    """
+    if seconds < 7200:
+        return f"{max(1, round(seconds))} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    if seconds > 365 * 86400:
+        return "more than a year"
+    return f"{seconds / 3600:.1f} hours" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} days"
 
 
 def shown_amount(held: int, amount: Amount, device: str) -> str:

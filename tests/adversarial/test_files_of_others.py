@@ -54,6 +54,28 @@ def test_force_removes_what_run_json_says_and_nothing_else(trial: Trial, finishe
     assert (finished / "second_pass.losses.csv").read_text() != "old"
 
 
+@pytest.mark.parametrize("option", ["--source-file", "--mask-file", "--target-file", "--init"])
+@pytest.mark.parametrize("name", ["second_pass.png", "frames/second_pass.000001.jpg", "link.png"])
+def test_force_removes_no_picture_that_the_new_run_is_made_of(
+    trial: Trial, finished: Path, option: str, name: str
+) -> None:
+    (finished / "link.png").symlink_to("second_pass.png")
+    picture = finished / name
+    if not picture.exists():
+        picture.write_bytes(trial.case.target.read_bytes())
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    tried = trial.run("--output-dir", finished, "--force", option, picture)
+    assert f"'{picture}' is a part of the run in '{finished}'" in tried.complaint
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_force_removes_no_given_first_pass(trial: Trial, finished: Path) -> None:
+    picture = finished / "first_pass.png"
+    words = ("--first-pass-file", picture, "--target-file", trial.case.target, "--force", "--output-dir", finished)
+    assert "give another --output-dir" in trial("second-pass", *words).complaint
+    assert picture.exists()
+
+
 @pytest.mark.parametrize("stored", ["", "not JSON", "[]", "{}", '{"name": "my own"}', '{"format": 3}'])
 @pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "force"])
 def test_a_run_json_of_another_program_is_no_run(trial: Trial, stored: str, force: tuple[str, ...]) -> None:

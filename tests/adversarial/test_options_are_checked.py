@@ -136,6 +136,25 @@ def test_the_authors_script_runs_without_a_gpu(trial: Trial, monkeypatch: pytest
     assert "is not there" in trial.run("--device", "cuda", "--dry-run").complaint
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--gpu", 0, "--gpu_id", 1),
+        ("--gpu-id", 0, "--gpu", 1),
+        ("--num-steps", 2, "--num_steps", 3),
+        ("--num_steps=2", "--num-steps=3"),
+    ],
+    ids=str,
+)
+def test_two_spellings_of_one_option_are_refused(trial: Trial, words: tuple[object, ...]) -> None:
+    assert "are one option; give it once" in trial.run(*words, "--dry-run").complaint
+
+
+def test_an_option_that_is_given_again_counts_the_last_time(trial: Trial) -> None:
+    tried = trial.run("--num-steps", 30, "--num-steps", 3, "--device", "cpu", "--dry-run")
+    assert "3: 3 at 1:1" in tried.out
+
+
 def test_the_check_of_memory_comes_before_a_picture_is_rescaled(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,19 +1,20 @@
-"""Memory: the estimate against what is measured, and what a larger canvas or a large object costs.
+"""Memory: the plan against what the command takes, and what a larger canvas costs.
 
 Every row is a process of its own, whose peak resident memory the system tells. In this order:
 
-1. the plan's estimate against the measured peak, for sizes, backbones and both ways of going about memory;
-2. one object on growing canvases, files read and written: seconds an evaluation, seconds and peak of a run;
-3. with --large, a 4000x3000 target with a 1500-pixel object.
+1. the plan's estimate against the peak of `blend run`, for presets, backbones, sizes and both ways of going about
+   memory; the object is a disc that fills its source. Without --weights, torchvision's networks have random ones;
+2. one object on growing canvases, files read and written: seconds an evaluation, seconds and peak of a run.
 
-    python -m tests.benchmarks.memory [--weights VGG19.safetensors] [--large] [--json FILE]
+Large objects are tests/benchmarks/large.py's.
+
+    python -m tests.benchmarks.memory [--weights VGG19.safetensors] [--only estimates] [--cases 560] [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import dataclasses
 import json
 import subprocess
 import sys
@@ -36,71 +37,82 @@ subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(used.ru_maxrss, used.ru_utime + used.ru_stime)
 """
-# (object, canvas rows, canvas columns, backbone, way)
+# (preset, backbone, object, canvas rows, canvas columns, way)
 ESTIMATED = (
-    (96, 160, 200, "embedded", "full"),
-    (96, 160, 200, "vgg19", "full"),
-    (400, 600, 800, "embedded", "full"),
-    (400, 600, 800, "random", "full"),
-    (400, 600, 800, "vgg19", "full"),
-    (400, 2000, 2000, "vgg19", "full"),
-    (800, 1200, 1200, "embedded", "full"),
-    (800, 1200, 1200, "embedded", "thrifty"),
-    (800, 1200, 1200, "random", "full"),
-    (800, 1200, 1200, "vgg19", "full"),
-    (800, 1200, 1200, "vgg19", "thrifty"),
+    *(("natural", "embedded", side, 1500, 2000, "full") for side in (96, 200, 400, 560, 800)),
+    *(("natural", "embedded", side, 1500, 2000, "thrifty") for side in (560, 800)),
+    *(
+        ("natural", "vgg19", side, 900, 1200, way)
+        for side, way in ((200, "full"), (400, "full"), (560, "thrifty"))
+    ),
+    *(("natural", "random", 400, 600, 800, way) for way in ("full", "thrifty")),
+    *((preset, "embedded", 400, 900, 1200, "full") for preset in ("painterly", "wacv2020", "resnet")),
+    ("painterly", "embedded", 200, 450, 600, "full"),
+    ("resnet", "resnet50", 200, 450, 600, "full"),
 )
 
 
-def planned(case: dict[str, Any]) -> dict[str, Any]:
-    """In a process of its own: estimate, then run both passes in memory, and tell the peak."""
+def disc(side: int) -> np.ndarray:
+    """(n, n) uint8, a white disc of `side` pixels with a margin of a few."""
+    count = side + side // 14
+    rows, columns = np.mgrid[:count, :count] - (count - 1) / 2
+    return np.where(rows**2 + columns**2 <= (side / 2) ** 2, np.uint8(255), np.uint8(0))
+
+
+def pictures(folder: Path, mask: np.ndarray, canvas: tuple[int, int]) -> list[str]:
+    """The options that name source, mask and target, which are written."""
+    made = {"source": smooth_picture(1, *mask.shape), "mask": mask, "target": smooth_picture(2, *canvas)}
+    words = []
+    for part, pixels in made.items():
+        path = folder / f"{mask.shape[0]}-{canvas[1]}-{part}.png"
+        Image.fromarray(pixels).save(path, compress_level=1)
+        words += [f"--{part}-file", str(path)]
+    return words
+
+
+def random_weights(name: str, folder: Path) -> Path:
+    """A state dict of one of torchvision's networks, not trained, without its classifier."""
     import torch
+    from torchvision import models
 
-    from deep_image_blending import passes
-    from deep_image_blending.networks.backbones import load_backbone
-    from deep_image_blending.options import presets
-    from deep_image_blending.options.pass_options import PASSES
-    from deep_image_blending.pictures import load_picture
-    from deep_image_blending.pictures.scene import compose_scene
+    path = folder / f"{name}.pth"
+    if not path.exists():
+        state = models.get_model(name, weights=None).state_dict()
+        torch.save({key: value for key, value in state.items() if "classifier" not in key}, path)
+    return path
+
+
+def planned(words: list[str]) -> dict[str, Any]:
+    """In a process of its own: what a command plans to take, and its peak."""
+    from deep_image_blending.cli.app import run_command
     from deep_image_blending.runs import plan
-    from deep_image_blending.runs.devices import free_caches
 
-    torch.set_num_threads(case["threads"])
-    base = presets.preset("natural")
-    for name in PASSES:
-        own = dataclasses.replace(base.of(name), backbone=case["backbone"], num_steps=case["steps"])
-        base = base.with_pass(name, own)
-    side = case["object"]
-    scene = compose_scene(
-        load_picture(smooth_picture(1, side, side)),
-        disc_mask(side, side).astype(np.float32) / 255,
-        load_picture(smooth_picture(2, *case["canvas"])),
-        base.placement,
-    )
-    taps = passes.wanted_taps(base.first)
-    weights = case["weights"] if case["backbone"] == "vgg19" else None
-    network = load_backbone(case["backbone"], taps, weights=weights and Path(weights))
-    loaded = dict.fromkeys(PASSES, network)
-    estimate = plan.plan_run(scene, base, loaded, PASSES, case["way"])
-    guessed = sum(plan.seconds_of(estimate, base, loaded).values())
-    began = time.perf_counter()
-    # As a run does between its stages.
-    conduct = passes.Conduct(phase=lambda _: free_caches("cpu"), thrifty=case["way"] == "thrifty")
-    first = passes.first_pass(scene, base, network, conduct=conduct)
-    middle = peak()
-    frozen = first.written()
-    del first
-    second = passes.second_pass(scene, base, network, frozen, conduct)
-    return {
-        "estimate": estimate.peak.host,
-        "by_pass": [estimate.held + one.amount.host for one in estimate.passes],
-        "held": estimate.held,
-        "measured": peak(),
-        "after_first": middle,
-        "seconds": time.perf_counter() - began,
-        "seconds_estimate": guessed,
-        "evaluations": second.evaluations,
-    }
+    decide, decisions = plan.decide, list[plan.Decision]()
+
+    def noted(*given: Any, **more: Any) -> plan.Decision:
+        decisions.append(decide(*given, **more))
+        return decisions[-1]
+
+    plan.decide = noted
+    if code := run_command(words):
+        raise SystemExit(code)
+    return {"estimate": decisions[-1].plan.peak.host, "measured": peak()}
+
+
+def estimated(case: tuple[Any, ...], steps: int, weights: Path | None = None) -> dict[str, Any]:
+    """The plan's estimate of a case and the peak of its command, in bytes."""
+    preset, backbone, side, rows, columns, way = case
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        words = ["run", "--quiet", *pictures(folder, disc(side), (rows, columns))]
+        words += ["--preset", preset, "--backbone", backbone, "--memory", way, "--num-steps", str(steps)]
+        words += ["--output-dir", str(folder / "run"), "--threads", "1"]
+        if backbone not in ("embedded", "random"):
+            words += [
+                "--weights",
+                str(weights if weights and backbone == "vgg19" else random_weights(backbone, folder)),
+            ]
+        return in_process({"words": words})
 
 
 def read(path: str, kind: str) -> dict[str, int]:
@@ -125,7 +137,7 @@ def peak() -> int:
 
 
 def in_process(case: Any) -> dict[str, Any]:
-    """`planned` of a case, or `read` of a path and a kind, in a process of its own."""
+    """`planned` of words, or `read` of a path and a kind, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.memory", "--case", json.dumps(case)],
         check=True,
@@ -141,13 +153,8 @@ def command(
 ) -> dict[str, Any]:
     """`blend run` as a user runs it."""
     name = f"{side}-{canvas[1]}"
-    files = {part: folder / f"{name}-{part}.png" for part in ("source", "mask", "target")}
-    Image.fromarray(smooth_picture(1, side, side)).save(files["source"], compress_level=1)
-    Image.fromarray(disc_mask(side, side)).save(files["mask"], compress_level=1)
-    Image.fromarray(smooth_picture(2, *canvas)).save(files["target"], compress_level=1)
     words = [sys.executable, "-m", "deep_image_blending.cli", "run", "--quiet", "--num-steps", str(steps)]
-    for part, path in files.items():
-        words += [f"--{part}-file", str(path)]
+    words += pictures(folder, disc_mask(side, side), canvas)
     run = folder / name
     began = time.perf_counter()
     # A child's peak begins with what its parent held when it was forked: a small process stands between.
@@ -171,32 +178,19 @@ def command(
 
 
 def estimates(given: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
-    table = Table("object", "canvas", "backbone", "way", "estimate", "measured", "ratio", "s est.", "s")
-    table.title = "1. Peak memory (GiB) and seconds: the plan's estimate against the run"
+    table = Table("case", "plan", "peak", "plan / peak")
+    table.title = "1. Peak memory of `blend run` (GiB)"
     found = []
-    for side, rows, columns, backbone, way in ESTIMATED:
-        if backbone == "vgg19" and given.weights is None:
+    for case in ESTIMATED:
+        preset, backbone, side, rows, columns, way = case
+        shown = f"{preset}, {backbone}, {side} px on {columns}x{rows}, {way}"
+        if given.cases not in shown:
             continue
-        case = {"object": side, "canvas": (rows, columns), "backbone": backbone, "way": way}
-        more = {"steps": given.steps, "threads": given.threads, "weights": given.weights and str(given.weights)}
-        one = {**case, **in_process({**case, **more})}
-        found.append(one)
-        console.print(
-            f"{side} px on {columns}x{rows}, {backbone}, {way}: "
-            f"{one['estimate'] / GIB:.2f} for {one['measured'] / GIB:.2f}",
-            style="dim",
-        )
-        table.add_row(
-            str(side),
-            f"{columns}x{rows}",
-            backbone,
-            way,
-            f"{one['estimate'] / GIB:.2f}",
-            f"{one['measured'] / GIB:.2f}",
-            f"{one['estimate'] / one['measured']:.2f}",
-            f"{one['seconds_estimate']:.1f}",
-            f"{one['seconds']:.1f}",
-        )
+        one = estimated(case, given.steps, given.weights)
+        found.append({"case": shown, **one})
+        plan, used = one["estimate"] / GIB, one["measured"] / GIB
+        console.print(f"{shown}: {plan:.2f} for {used:.2f}, {plan / used:.2f}", style="dim")
+        table.add_row(shown, f"{plan:.2f}", f"{used:.2f}", f"{plan / used:.2f}")
     console.print(table)
     return found
 
@@ -224,10 +218,9 @@ def canvases(given: argparse.Namespace, console: Console, folder: Path) -> list[
 
 def ratios(_: Path | None) -> dict[str, float]:
     """The short form: how near the plan is to the measured peak (1: exact), and what a larger canvas costs."""
-    case = {"object": 200, "canvas": (400, 500), "backbone": "embedded", "steps": 4, "threads": 1, "weights": None}
     found = {}
     for way in ("full", "thrifty"):
-        one = in_process({**case, "way": way})
+        one = estimated(("natural", "embedded", 200, 400, 500, way), 4)
         guess, measured = one["estimate"], one["measured"]
         found[f"plan against peak, {way}"] = min(guess, measured) / max(guess, measured)
     with tempfile.TemporaryDirectory() as folder:
@@ -242,18 +235,17 @@ def ratios(_: Path | None) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, help="VGG-19 state dict, to relu3_3 at least")
-    parser.add_argument("--steps", type=int, default=8, help="evaluations a pass where estimates are compared")
+    parser.add_argument("--steps", type=int, default=5, help="evaluations a pass where estimates are compared")
     parser.add_argument("--run-steps", type=int, default=60, help="evaluations a pass on growing canvases")
     parser.add_argument("--object", type=int, default=160)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--large", action="store_true", help="the 4000x3000 target too")
+    parser.add_argument("--cases", default="", help="a part of the names of the cases to estimate")
     parser.add_argument("--only", choices=("estimates", "canvases"))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--case", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.case is not None:
         case = json.loads(given.case)
-        print(json.dumps(planned(case) if isinstance(case, dict) else read(*case)))
+        print(json.dumps(planned(case["words"]) if isinstance(case, dict) else read(*case)))
         return
     console, report = Console(width=110), dict[str, Any]()
     with tempfile.TemporaryDirectory() as name:
@@ -262,13 +254,6 @@ def main() -> None:
             report["estimates"] = estimates(given, console)
         if given.only != "estimates":
             report["canvases"] = canvases(given, console, folder)
-        if given.large:
-            large = command(folder, 1500, (3000, 4000), 4, ())
-            report["large"] = [large]
-            console.print(
-                f"3. 1500 px on 4000x3000, 4 evaluations a pass: {large['peak'] / GIB:.2f} GiB, "
-                f"{large['seconds']:.0f} s ({large['cpu_seconds']:.0f} CPU)"
-            )
     if given.json is not None:
         given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
