@@ -215,8 +215,8 @@ def regained(before: Array, after: Array, lightness: Array, inside: Flags) -> Ar
 
 def edge_of(inside: Flags) -> tuple[npt.NDArray[np.intp], ...]:
     """Rows and columns (N,) of the object's outermost pixels; inside (h, w)."""
-    outermost: Flags = inside & (ndimage.distance_transform_edt(inside) <= 1.5)
-    return np.nonzero(outermost)
+    inner: Flags = ndimage.binary_erosion(inside, np.ones((3, 3), np.bool_), border_value=1)
+    return np.nonzero(inside & ~inner)
 
 
 def contrast_at_edge(lab: Array, painting: Array, inside: Flags) -> Array:
