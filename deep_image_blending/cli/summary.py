@@ -51,5 +51,4 @@ def _seam_of_paste(scene: Scene) -> float:
     from deep_image_blending.measures.seam import seam_visibility
     from deep_image_blending.pictures import in_srgb
 
-    close = Blend(scene, in_srgb(scene.composed(*scene.pasted()), scene.target), "", None).close
-    return seam_visibility(close.picture, close.mask)
+    return seam_visibility(Blend(scene, in_srgb(scene.composed(*scene.pasted()), scene.target), "", None).close)

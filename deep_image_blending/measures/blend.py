@@ -7,7 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deep_image_blending.measures.object import inner, lab
+
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from deep_image_blending.measures.features import Features
@@ -51,6 +54,21 @@ class View:
     def mask(self) -> Float:
         """(h, w), 0..1."""
         return self.window.mask
+
+    @cached_property
+    def lab(self) -> Float:
+        """The picture in CIELAB, (h, w, 3)."""
+        return lab(self.picture)
+
+    @cached_property
+    def source_lab(self) -> Float:
+        """The source in CIELAB, (h, w, 3)."""
+        return lab(self.source)
+
+    @cached_property
+    def inner(self) -> npt.NDArray[np.bool_]:
+        """The mask without its edge, (h, w)."""
+        return inner(self.mask)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deep_image_blending.measures.measure import measure
-from deep_image_blending.measures.object import inner, lab
 
 if TYPE_CHECKING:
-    from deep_image_blending.measures.blend import Blend
+    from deep_image_blending.measures.blend import Blend, View
     from deep_image_blending.measures.measure import Array
 
 
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
     about="object",
 )
 def colour_bleed(blend: Blend) -> float:
-    return colour_shift(blend.close.picture, blend.close.source, blend.close.mask)
+    return colour_shift(blend.close)
 
 
-def colour_shift(picture: Array, source: Array, mask: Array) -> float:
+def colour_shift(view: View) -> float:
     """Mean CIELAB distance (ΔE 1976) of low-passed object and source, inside the eroded mask.
 
     0.., lower is better; 2.3 is about a just noticeable difference. The low pass is a Gaussian of a twentieth of
@@ -32,14 +31,15 @@ def colour_shift(picture: Array, source: Array, mask: Array) -> float:
     """
     from scipy import ndimage
 
+    mask = view.mask
     sigma = max(1.0, float(np.sqrt(mask.sum())) / 20)
     # A wide low pass has no detail: blocks of an eighth of its width stand for their pixels.
     block = max(1, int(sigma / 8))
-    shift = _blocks((lab(picture) - lab(source)) * mask[..., None], block)
+    shift = _blocks((view.lab - view.source_lab) * mask[..., None], block)
     cover = ndimage.gaussian_filter(_blocks(mask[..., None].astype(np.float64), block)[..., 0], sigma / block)
     smooth = ndimage.gaussian_filter(shift, (sigma / block, sigma / block, 0)) / np.maximum(cover, 1e-6)[..., None]
     amount = np.linalg.norm(smooth, axis=2).repeat(block, 0).repeat(block, 1)[: mask.shape[0], : mask.shape[1]]
-    return float(amount[inner(mask)].mean())
+    return float(amount[view.inner].mean())
 
 
 def _blocks(image: Array, block: int) -> Array:

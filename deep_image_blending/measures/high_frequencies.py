@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deep_image_blending.measures.measure import mean, measure, ratio
-from deep_image_blending.measures.object import inner, lab
 
 if TYPE_CHECKING:
-    from deep_image_blending.measures.blend import Blend
-    from deep_image_blending.measures.measure import Array
+    from deep_image_blending.measures.blend import Blend, View
 
 
 @measure(
     "Laplacian energy of the object over the surroundings'", range="0..", better="near 1", about="surroundings"
 )
 def high_frequencies(blend: Blend) -> float:
-    return laplacian_energy_ratio(blend.wide.picture, blend.wide.mask)
+    return laplacian_energy_ratio(blend.wide)
 
 
-def laplacian_energy_ratio(picture: Array, mask: Array) -> float:
+def laplacian_energy_ratio(view: View) -> float:
     """Mean squared Laplacian of L* in the eroded mask over that of the surroundings (mask 0). Near 1 is better.
 
     0..; below 1 the object is smoother or less grainy than what is around it. nan without surroundings.
@@ -28,7 +26,7 @@ def laplacian_energy_ratio(picture: Array, mask: Array) -> float:
 
     from deep_image_blending.solve.poisson import guidance_laplacian
 
-    field = guidance_laplacian(lab(picture)[..., :1])[..., 0] ** 2
+    field = guidance_laplacian(view.lab[..., :1])[..., 0] ** 2
     # The Laplacian of a pixel at the seam sees both sides.
-    around = ndimage.binary_erosion(mask == 0, border_value=1)
-    return ratio(mean(field[inner(mask)]), mean(field[around]))
+    around = ndimage.binary_erosion(view.mask == 0, border_value=1)
+    return ratio(mean(field[view.inner]), mean(field[around]))

@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deep_image_blending.measures.measure import measure, ratio
-from deep_image_blending.measures.object import inner, lab
 
 if TYPE_CHECKING:
-    from deep_image_blending.measures.blend import Blend
-    from deep_image_blending.measures.measure import Array
+    from deep_image_blending.measures.blend import Blend, View
 
 
 @measure("mean chroma of the object over its source's", range="0..", better="near 1", about="object")
 def saturation_kept(blend: Blend) -> float:
-    return saturation_ratio(blend.close.picture, blend.close.source, blend.close.mask)
+    return saturation_ratio(blend.close)
 
 
-def saturation_ratio(picture: Array, source: Array, mask: Array) -> float:
+def saturation_ratio(view: View) -> float:
     """Mean chroma `hypot(a*, b*)` inside the eroded mask over the source's. 0.., near 1 is better."""
-    inside = inner(mask)
-    ours, theirs = lab(picture)[inside], lab(source)[inside]
-    return ratio(
-        float(np.hypot(ours[:, 1], ours[:, 2]).mean()), float(np.hypot(theirs[:, 1], theirs[:, 2]).mean())
+    ours, own = (
+        float(np.hypot(seen[view.inner, 1], seen[view.inner, 2]).mean(dtype=np.float64))
+        for seen in (view.lab, view.source_lab)
     )
+    return ratio(ours, own)

@@ -77,7 +77,8 @@ class RegionFeatures:
         if layer.kind == "conv":
             weight, bias = self.network.parameters[layer.output]
             pads = _pads(layer, source, out)
-            if len(set(pads)) == 1 and pads[0] >= 0:
+            # oneDNN unfolds the input of a convolution whose padding is as wide as its kernel, into much memory.
+            if len(set(pads)) == 1 and 0 <= pads[0] < layer.kernel:
                 value = F.conv2d(inputs[0], weight, bias, layer.stride, pads[0], groups=layer.groups)
             else:
                 value = F.conv2d(F.pad(inputs[0], pads), weight, bias, layer.stride, groups=layer.groups)
@@ -229,12 +230,6 @@ def changed_boxes(network: Network, sizes: Mapping[str, tuple[int, int]], box: B
             min(size[1], -(-changed.right // step) * step),
         )
     return boxes
-
-
-def is_unfolded(layer: Layer, boxes: Mapping[str, Box]) -> bool:
-    """Whether a convolution has padding as wide as its kernel, which oneDNN unfolds its input for (im2col)."""
-    pads = _pads(layer, boxes[layer.inputs[0]], boxes[layer.output])
-    return len(set(pads)) == 1 and pads[0] >= layer.kernel
 
 
 def _pads(layer: Layer, source: Box, out: Box) -> list[int]:

@@ -23,7 +23,7 @@ from deep_image_blending.networks.backbones import Backbone
 from deep_image_blending.networks.box import Box, whole
 from deep_image_blending.networks.mask_regions import clusters, region_boxes
 from deep_image_blending.networks.network import Layer, Network
-from deep_image_blending.networks.region import RegionFeatures, changed_boxes, is_unfolded
+from deep_image_blending.networks.region import RegionFeatures, changed_boxes
 from deep_image_blending.objectives import recipe
 from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.objectives.painted import Framed
@@ -462,11 +462,9 @@ def activations(
 
 
 def _gradient(network: Network, layer: Layer, boxes: Mapping[str, Box]) -> int:
-    """Numbers that a layer's gradient takes: its output's, its inputs', and what the library unfolds of it."""
-    channels, out = network.channels(), boxes[layer.output]
-    unfolded = layer.kernel**2 if layer.kind == "conv" and is_unfolded(layer, boxes) else 0
-    inputs = sum(channels[name] * (boxes[name].area + unfolded * out.area) for name in layer.inputs)
-    return channels[layer.output] * out.area + inputs
+    """Numbers that a layer's gradient takes: its output's and its inputs'."""
+    channels = network.channels()
+    return sum(channels[name] * boxes[name].area for name in (layer.output, *layer.inputs))
 
 
 def _counted(

@@ -16,6 +16,7 @@ from deep_image_blending.cli.summary import changes
 from deep_image_blending.measures.seam import seam_visibility
 from tests.adversarial.trial import TINY
 from tests.conftest import Case
+from tests.measures.test_measures import view_of
 
 
 def test_the_finished_picture_is_first_and_alone_and_changes_are_words(
@@ -29,7 +30,7 @@ def test_the_finished_picture_is_first_and_alone_and_changes_are_words(
     assert re.fullmatch(rf"  {width}x{height} pixels, optimised for \d+\.\d s", lines[place + 1])
     mask = np.asarray(Image.open(folder / "mask.png").convert("L")) / 255
     before, after = (
-        seam_visibility(np.asarray(Image.open(folder / name).convert("RGB"), np.float32), mask)
+        seam_visibility(view_of(np.asarray(Image.open(folder / name).convert("RGB"), np.float32), mask=mask))
         for name in ("composite.png", "second_pass.png")
     )
     assert f"seam {before:.1f} → {after:.1f}" in lines[place + 2]
