@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from deep_image_blending.losses.colour import ColourShift
 from deep_image_blending.losses.declaration import Loss
-from deep_image_blending.losses.features import wide
+from deep_image_blending.losses.features import rows_of, wide
 from deep_image_blending.losses.term import Context, Parts
 
 if TYPE_CHECKING:
@@ -72,14 +72,13 @@ class ContentTerm:
 
     def _distance(self, features: Tensor, own: Tensor, region: Region) -> Tensor:
         """Weighted sum of squared differences from the reference's features, seen through the head."""
-        difference = wide(features - own)
-        weights = region.weights[self.tap]
+        from deep_image_blending.losses.products import weighted_form
+
+        difference, weights = features - own, region.weights[self.tap]
         if self.head is None:
-            return (difference.square() * weights).sum()
+            return (wide(difference).square() * weights).sum()
         # |P d|² as dᵀ(PᵀP)d: the bias cancels, and the wide features are never made.
-        metric = self.head.weight.T @ self.head.weight
-        flat = difference.permute(0, 2, 3, 1).reshape(-1, difference.shape[1])
-        return ((flat @ metric) * flat).sum(1) @ weights.flatten()
+        return weighted_form(rows_of(difference), self.head.weight.T @ self.head.weight, weights.flatten())
 
 
 LOSS = Loss(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from deep_image_blending.losses.declaration import Loss
-from deep_image_blending.losses.features import positions
+from deep_image_blending.losses.features import positions, rows_of
 from deep_image_blending.losses.term import Context, Parts
 
 if TYPE_CHECKING:
@@ -33,13 +33,14 @@ def second_moment(features: Tensor, weights: Tensor | None = None) -> Tensor:
     """
     import torch
 
-    flat = positions(features).to(torch.promote_types(features.dtype, torch.float32))
+    from deep_image_blending.losses.products import weighted_gram
+
+    flat = rows_of(features)
     if weights is None:
-        weighted, total = flat, flat.new_tensor(float(flat.shape[0]))
+        gram, mean, total = flat.T @ flat, flat.sum(0), flat.new_tensor(float(flat.shape[0]))
     else:
         column = weights.reshape(-1, 1).to(flat.dtype)
-        weighted, total = flat * column, column.sum()
-    gram, mean = flat.T @ weighted, weighted.sum(0)
+        (gram, mean), total = weighted_gram(flat, column), column.sum()
     top = torch.cat((gram, mean[:, None]), 1)
     return torch.cat((top, torch.cat((mean, total[None]))[None]), 0)
 

@@ -17,9 +17,15 @@ def taps_of(options: PassOptions) -> tuple[tuple[str, ...], str]:
     return options.style_layers or style, options.content_layer or content
 
 
-def shallow(options: PassOptions, network: Network) -> PassOptions:
-    """The options without the layers that are coarser than the content's: what those see, coarser scales have
-    settled."""
+def correcting(options: PassOptions, network: Network) -> PassOptions:
+    """The options of a scale that only corrects what a coarser one has made.
+
+    Where the gradient loss holds the object, pixels alone are looked at: what features ask for is there already.
+    Elsewhere the layers that are coarser than the content's are left out.
+    """
+    if options.weights["gradient"]:
+        features = {name: 0.0 for name, loss in declared().items() if loss.taps}
+        return dataclasses.replace(options, weights=options.weights.changed(**features))
     (style, content), strides = taps_of(options), network.strides()
     kept = tuple(tap for tap in style if tap in strides and strides[tap] <= strides.get(content, 1))
     return dataclasses.replace(options, style_layers=kept or style[:1])

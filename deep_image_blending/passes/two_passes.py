@@ -15,7 +15,7 @@ from deep_image_blending.networks.backbones import Backbone, with_normalisation
 from deep_image_blending.networks.network import PUBLISHED, Network
 from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.objectives.objective import Objective, Prepared, Setting, Unknowns
-from deep_image_blending.objectives.taps import shallow
+from deep_image_blending.objectives.taps import correcting
 from deep_image_blending.options.pass_options import PassName, PassOptions
 from deep_image_blending.options.run_options import Options
 from deep_image_blending.passes.levels import (
@@ -198,7 +198,7 @@ class _Pass:
             self.name,
             self.scene,
             level.window,
-            shallow(self.options, self.network) if level.corrects else self.options,
+            correcting(self.options, self.network) if level.corrects else self.options,
             self.network,
             begun,
             self.device,

@@ -28,7 +28,7 @@ from deep_image_blending.objectives import recipe
 from deep_image_blending.objectives.kinds import kind_of
 from deep_image_blending.objectives.painted import Framed
 from deep_image_blending.objectives.schedule import Stage
-from deep_image_blending.objectives.taps import shallow
+from deep_image_blending.objectives.taps import correcting
 from deep_image_blending.objectives.target_style import TILE
 from deep_image_blending.options.pass_options import PassName, PassOptions
 from deep_image_blending.options.run_options import Options
@@ -323,7 +323,7 @@ def _level_plan(
 ) -> LevelPlan:
     own, scale = options.of(name), stage.scale
     if stage.corrects:
-        own = shallow(own, network)
+        own = correcting(own, network)
         options = options.with_pass(name, own)
     taps = wanted_taps(own)
     size = (mask.shape[0], mask.shape[1])
@@ -506,7 +506,7 @@ def _counted(
     # and the start's tensors, and one that comes and goes.
     pictures = int((7 * 4 / 3 + 3) * window)
     tensors = 12 * window
-    # Losses of pixels; a preconditioner's sine transforms take no more.
+    # Losses of pixels; a preconditioner's transforms take no more.
     evaluated += 40 * frame
     # The Poisson start and the membrane: double precision, three channels, several fields.
     host_setup = 3 * 2 * 12 * frame if name == "first_pass" else 0

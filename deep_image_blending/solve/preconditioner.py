@@ -15,39 +15,35 @@ def sobolev_preconditioner(pixels: Pixels, cutoff: float) -> Callable[[Tensor], 
     """The operator `(I + (λ/cutoff)²)⁻¹` on the optimised pixels, flat (3·n,), with λ the Laplacian's eigenvalues.
 
     The gradient loss is quadratic with Hessian ∝ ∇⁴, whose eigenvalues λ² span many orders: plain L-BFGS spends
-    its evaluations on learning that. The operator is diagonal in the sine basis of the optimised pixels' bounding
-    box, symmetric and positive definite.
+    its evaluations on learning that. The operator is diagonal in the Fourier basis of the optimised pixels'
+    bounding box, widened by zeros so that opposite edges don't see each other; symmetric and positive definite.
     """
     height, width = pixels.base.shape[2:]
     if pixels.index is None:
-        rows = columns = None
-        top, left, box = 0, 0, (height, width)
+        place, box = None, (height, width)
     else:
         rows, columns = pixels.index // width, pixels.index % width
         top, left = int(rows.min()), int(columns.min())
         box = (int(rows.max()) - top + 1, int(columns.max()) - left + 1)
-    size = (_smooth(box[0] + 1) - 1, _smooth(box[1] + 1) - 1)
+    size = widened(box, cutoff)
+    if pixels.index is not None:
+        place = (rows - top) * size[1] + (columns - left)
     device, dtype = pixels.base.device, pixels.base.dtype
 
-    def eigenvalues(count: int) -> Tensor:
-        order = torch.arange(1, count + 1, device=device, dtype=dtype)
-        return 2 - 2 * torch.cos(math.pi * order / (count + 1))
+    def eigenvalues(count: int, kept: int) -> Tensor:
+        order = torch.arange(kept, device=device, dtype=dtype)
+        return 2 - 2 * torch.cos(2 * math.pi * order / count)
 
-    spectrum = eigenvalues(size[0])[:, None] + eigenvalues(size[1])[None]
-    # Two sine transforms scale by 2(n+1) an axis.
-    scale = 1 / ((1 + (spectrum / cutoff).square()) * (4 * (size[0] + 1) * (size[1] + 1)))
-    place = None
-    if rows is not None and columns is not None:
-        place = (rows - top) * size[1] + (columns - left)
+    spectrum = eigenvalues(size[0], size[0])[:, None] + eigenvalues(size[1], size[1] // 2 + 1)[None]
+    scale = 1 / (1 + (spectrum / cutoff).square())
 
     def apply(vector: Tensor) -> Tensor:
-        grid = vector.new_zeros(3, size[0], size[1])
+        grid = vector.new_zeros(3, *size)
         if place is None:
             grid[:, : box[0], : box[1]] = vector.view(3, *box)
         else:
             grid.view(3, -1).index_copy_(1, place, vector.view(3, -1))
-        spectral = sine_transform(sine_transform(grid).transpose(1, 2)).transpose(1, 2)
-        back = sine_transform(sine_transform(spectral * scale).transpose(1, 2)).transpose(1, 2)
+        back: Tensor = torch.fft.irfft2(torch.fft.rfft2(grid).mul_(scale), s=size)
         if place is None:
             return back[:, : box[0], : box[1]].reshape(-1)
         return back.reshape(3, -1).index_select(1, place).reshape(-1)
@@ -55,14 +51,11 @@ def sobolev_preconditioner(pixels: Pixels, cutoff: float) -> Callable[[Tensor], 
     return apply
 
 
-def sine_transform(values: Tensor) -> Tensor:
-    """DST-I along the last axis: `2 Σ_j x_j sin(π (j+1)(k+1) / (n+1))`."""
-    count = values.shape[-1]
-    odd = values.new_zeros(*values.shape[:-1], 2 * (count + 1))
-    odd[..., 1 : count + 1] = values
-    odd[..., count + 2 :] = -values.flip(-1)
-    spectrum: Tensor = torch.fft.rfft(odd)
-    return -spectrum.imag[..., 1 : count + 1]
+def widened(box: tuple[int, int], cutoff: float) -> tuple[int, int]:
+    """The box's sides with zeros beyond: as far as the operator reaches, to a length that is fast to transform."""
+    reach = math.ceil(8 / math.sqrt(cutoff))
+    rows, columns = (_smooth(side + min(side, reach)) for side in box)
+    return rows, columns
 
 
 def _smooth(number: int) -> int:
