@@ -42,8 +42,8 @@ class Stage:
 
 LARGE = 400_000
 """Pixels of the object's box up to which a scale gets the greater part of a pass's evaluations."""
-CORRECTING = 0.1
-"""Share of the evaluations that each finer scale gets."""
+CORRECTING, CORRECTING_PIXELS = 0.07, 0.1
+"""Share of the evaluations that each finer scale gets; where losses of pixels alone correct, which cost little."""
 MOST_LEVELS = 6
 MOST_SEEN = 4_000_000
 """Pixels that a pass sees at full resolution, where the object itself and what a network sees of it are fewer."""
@@ -60,7 +60,8 @@ def resolutions(scene: Scene, options: PassOptions, evaluations: int) -> list[St
     count, main = min(count, evaluations), 0
     while main + 1 < count and rows * columns > LARGE * 4**main:
         main += 1
-    coarser, few = count - 1 - main, max(1, round(CORRECTING * evaluations))
+    correcting = CORRECTING_PIXELS if options.weights["gradient"] else CORRECTING
+    coarser, few = count - 1 - main, max(1, round(correcting * evaluations))
     left = evaluations - few * main
     share = max(1, left // 2 // max(1, coarser))
     ends = [share * (i + 1) for i in range(coarser)] + [left + few * i for i in range(main + 1)]

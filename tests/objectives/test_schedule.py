@@ -10,7 +10,7 @@ import pytest
 
 from deep_image_blending.networks.backbones import load_backbone
 from deep_image_blending.objectives import schedule
-from deep_image_blending.objectives.taps import shallow, taps_of
+from deep_image_blending.objectives.taps import correcting, taps_of, wanted_taps
 from deep_image_blending.options import presets
 from deep_image_blending.pictures import load_picture
 from deep_image_blending.pictures.scene import Scene
@@ -44,7 +44,7 @@ def test_small_object_gets_half_of_its_evaluations_at_full_size() -> None:
 
 def test_large_object_is_corrected_in_few_evaluations_where_it_is_large() -> None:
     found = _evaluations(_scene(1600, 1600))
-    assert found == {8: (24, False), 4: (24, False), 2: (6, True), 1: (6, True)}
+    assert found == {8: (26, False), 4: (26, False), 2: (4, True), 1: (4, True)}
     # The scale that gets the most has 400 pixels a side: below 0.4 megapixels, and half of it again is not.
     assert 400 * 400 <= schedule.LARGE < 800 * 800
 
@@ -77,8 +77,19 @@ def test_as_much_is_seen_as_the_object_is_long_within_a_bound() -> None:
     assert schedule.seen_margin(_scene(5000, 5000), 48) == 128
 
 
-def test_shallow_layers_are_those_no_coarser_than_the_contents() -> None:
+def test_a_correcting_scale_looks_at_layers_no_coarser_than_the_contents() -> None:
     network = load_backbone("embedded", {"relu1_2", "relu2_2", "relu3_3"}).network
-    assert taps_of(shallow(OPTIONS, network)) == (("relu1_2", "relu2_2"), "relu2_2")
+    assert taps_of(correcting(OPTIONS, network)) == (("relu1_2", "relu2_2"), "relu2_2")
     deepest = dataclasses.replace(OPTIONS, style_layers=("relu3_3",), content_layer="relu1_2")
-    assert taps_of(shallow(deepest, network)) == (("relu3_3",), "relu1_2")
+    assert taps_of(correcting(deepest, network)) == (("relu3_3",), "relu1_2")
+
+
+def test_where_the_gradient_loss_holds_the_object_pixels_alone_correct() -> None:
+    first = presets.preset("natural").first
+    network = load_backbone("embedded", {"relu1_2", "relu2_2", "relu3_3"}).network
+    found = correcting(dataclasses.replace(first, weights=first.weights.changed(tv=0.5)), network)
+    assert {name: weight for name, weight in found.weights.items() if weight} == {"gradient": 1.0, "tv": 0.5}
+    assert wanted_taps(first)
+    assert not wanted_taps(found)
+    stages = schedule.resolutions(_scene(1600, 1600), first, 60)
+    assert [stage.until for stage in stages] == [24, 48, 54, 60]
