@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_type_hints
 
 import typer
 from typer.models import OptionInfo
@@ -33,6 +33,9 @@ _WORDS: Mapping[Any, str] = {bool: "", int: "COUNT", float: "NUMBER", str: "WORD
 class Command:
     """A command with what it was given."""
 
+    unnamed: ClassVar[Path | None] = None
+    """Where the command writes without --output-file."""
+
     def given(self) -> Given:
         """The options that were given, by their declared names; what is not among them has its default."""
         values = {}
@@ -52,9 +55,24 @@ class Command:
         """Do it."""
         raise NotImplementedError
 
+    def output_path(self) -> Path:
+        """Where to write a picture. Raises InputError where it can't be written, or is not to be replaced."""
+        from deep_image_blending.pictures.writing import check_unnamed, check_writable
+
+        named: Path | None = vars(self)["output_file"]
+        if named is not None:
+            check_writable(named)
+            return named
+        assert self.unnamed is not None
+        check_unnamed(self.unnamed)
+        return self.unnamed
+
     def require_outputs_apart(self) -> None:
         """Raise InputError where a file to be written is one that is read, or written as well, or a run's own."""
-        given = [(name, one) for name, value in vars(self).items() for one in _paths(value)]
+        values = vars(self)
+        if self.unnamed is not None and values["output_file"] is None:
+            values = {**values, "output_file": self.unnamed}
+        given = [(name, one) for name, value in values.items() for one in _paths(value)]
         for name, path in given:
             if name not in _OUTPUTS:
                 continue

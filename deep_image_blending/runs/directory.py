@@ -337,6 +337,12 @@ def require_no_result(path: Path) -> None:
         raise InputError(f"'{path}' is a part of the run in '{folder}'; give another file name")
 
 
+def require_own(path: Path) -> None:
+    """Raise InputError where a file to be made in a run's folder is there and not the run's, but the user's."""
+    if path.exists() and path.name not in _read(path.parent)["wrote"]:
+        raise InputError(f"'{path}' is not the run's; move it away, or write to another --output-file")
+
+
 def _require_own_folders(path: Path) -> None:
     """Raise InputError where a run's folders are links: what lies behind them is not the run's to remove."""
     for folder in (path / name for name in _FOLDERS):

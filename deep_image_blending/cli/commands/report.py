@@ -33,11 +33,14 @@ class Report(Command):
         from deep_image_blending.cli.outputs import remember
         from deep_image_blending.cli.progress import steps_bar
         from deep_image_blending.files import require_writable
-        from deep_image_blending.runs.directory import RunDirectory
+        from deep_image_blending.runs.directory import RunDirectory, require_own
         from deep_image_blending.views.report import write_report
 
         opened, console = [RunDirectory.open(run, write=False) for run in self.runs], console_for(self.quiet)
-        path = self.output_file or self.runs[0] / "report.html"
+        path = self.output_file
+        if path is None:
+            path = self.runs[0] / "report.html"
+            require_own(path)
         if path.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"'{path}' is no page's name; end it in .html")
         require_writable(path)
