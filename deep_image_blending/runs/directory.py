@@ -165,13 +165,15 @@ class RunDirectory:
         return kept
 
     def write_frame(self, name: PassName, index: int, pixels: Float) -> None:
-        """A moment of a pass: the object's box at full resolution, (h, w, 3) in 0..255."""
+        """A moment of a pass: the object's box at full resolution, (h, w, 3) in 0..255; a step that failed has
+        numbers that are none.
+        """
         folder = self.path / "frames"
         self._make(folder)
         data = io.BytesIO()
-        Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8)).save(
-            data, "JPEG", quality=95, subsampling=0
-        )
+        with np.errstate(invalid="ignore"):
+            levels = np.rint(pixels.clip(0, 255)).astype(np.uint8)
+        Image.fromarray(levels).save(data, "JPEG", quality=95, subsampling=0)
         self.write(folder / f"{name}.{index:06d}.jpg", data.getvalue())
 
     def frames(self, name: PassName) -> list[Path]:

@@ -217,6 +217,21 @@ def test_a_list_of_no_names_is_refused(value: object) -> None:
         catalogue()["style_layers"].coerced(value)
 
 
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (("--preset", "wacv2020", "--style-weight", "1e30"), "leave --backbone out"),
+        (("--style-weight", "1e38", "--content-weight", "1e38", "--num-steps", "40"), "choose another --init"),
+    ],
+)
+def test_a_pass_that_diverges_says_what_to_do(trial: Trial, words: tuple[str, ...], remedy: str) -> None:
+    tried = trial.run("--backbone", "embedded", "--quiet", "--output-dir", trial.folder / "run", *words)
+    assert tried.code == 1
+    (line,) = tried.err.splitlines()
+    assert line.startswith("blend: the loss was not finite at evaluation 1 and a smaller step did not help; ")
+    assert remedy in line
+
+
 def test_remedies_fit_what_was_asked(trial: Trial) -> None:
     nowhere = trial.folder / "nowhere"
     for words in (("run", "--resume", "--output-dir", nowhere), ("make-video", nowhere), ("report", nowhere)):
