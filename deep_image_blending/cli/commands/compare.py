@@ -21,7 +21,7 @@ class Compare(Command):
     Example:  blend compare results/cat results/cat-2 --crop
     """
 
-    runs: Annotated[list[Path], typer.Argument(help="Run directories.")]
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run directories.")]
     unnamed = Path("comparison.png")
     output_file: Annotated[
         Path | None, typer.Option(help="Picture to write. Default: comparison.png.", rich_help_panel=OUTPUT)

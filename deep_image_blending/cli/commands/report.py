@@ -22,7 +22,7 @@ class Report(Command):
     Example:  blend report results/cat results/cat-2 --output-file cats.html
     """
 
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, shown side by side.")]
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run directories, shown side by side.")]
     output_file: Annotated[
         Path | None,
         typer.Option(help="Page to write (default: report.html in the first run).", rich_help_panel=OUTPUT),

@@ -68,7 +68,7 @@ class SecondPass(Command):
     """
 
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="A run directory with a finished first pass.")
+        Path | None, typer.Argument(metavar="RUN", help="A run directory with a finished first pass.")
     ] = None
 
     def run(self) -> None:
