@@ -169,7 +169,10 @@ class Option:
         parts = value.split(",") if isinstance(value, str) else value
         if not isinstance(parts, tuple | list):
             raise InputError(f"{self.flag} {value!r} is not a list of names")
-        return tuple(name for part in parts if (name := str(part).strip()))
+        names = tuple(name for part in parts if (name := str(part).strip()))
+        if not names:
+            raise InputError(f"{self.flag} {value!r} names nothing; give a name, or leave it out")
+        return names
 
 
 def option(default: Any, help: str, group: str, **more: Any) -> Any:

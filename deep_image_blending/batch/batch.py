@@ -35,12 +35,16 @@ class Batch:
     annotated: bool = False
 
     def begin(self) -> None:
-        """Make the place the batch's own. Raises InputError for what is not and would be lost."""
+        """Make the place the batch's own. Raises InputError as `require_own` does."""
+        self.require_own()
+        write_status(self.store, self.shard, Tally(self.manifest.count(self.shard)))
+
+    def require_own(self) -> None:
+        """Raise InputError for what is not a batch's and would be lost."""
         names = set(self.store.names())
         if FOLDER not in names and not any(read_status(self.store)):
             for name in sorted(filter(_WRITTEN.fullmatch, names)):
                 raise InputError(f"'{self.store.root}/{name}' is no batch's; give a folder of its own")
-        write_status(self.store, self.shard, Tally(self.manifest.count(self.shard)))
 
     def run(self, watch: Watch, say: Say) -> Tally:
         """Make what is missing, then write the failures, the annotations and the summary. Raises InputError."""
@@ -54,7 +58,8 @@ class Batch:
         return tally
 
     def planned(self) -> Iterator[str]:
-        """What would be done, in lines. Nothing is written."""
+        """What would be done, in lines. Nothing is written. Raises InputError for what can't be begun."""
+        self.require_own()
         known = ledger(self.store)
         rows = missing = 0
         first: Row | None = None
@@ -106,8 +111,11 @@ class Batch:
 
 
 def _peak(row: Row) -> int:
-    """Bytes that the plan of a row's first object asks for."""
+    """Bytes that the plan of a row's first object asks for. Raises InputError, with the row's id."""
     from deep_image_blending.batch.blending import job_of
     from deep_image_blending.runs.execution import prepare
 
-    return prepare(job_of(row.objects[0]), planning=True).decision.plan.peak.host
+    try:
+        return prepare(job_of(row.objects[0]), planning=True).decision.plan.peak.host
+    except InputError as error:
+        raise InputError(f"picture '{row.id}': {error}") from error

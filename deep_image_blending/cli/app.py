@@ -52,7 +52,19 @@ def parser(everything: bool = False) -> Any:
     # Flags of the parser's own take no value, and say no type.
     for one in (*tree.params, *(command.get_help_option(context) for command in (tree, *tree.commands.values()))):
         one.metavar = ""
+    for one in (one for command in tree.commands.values() for one in command.params):
+        if one.param_type_name == "argument":
+            _show_by_name(one)
+        # As of declared options, whose ranges a refusal says.
+        one._get_number_range_help_str = lambda: None
     return tree
+
+
+def _show_by_name(argument: Any) -> None:
+    """Have help show an argument as `RUN`, `RUN...` or `[RUN]`, and no type of the program's."""
+    argument.metavar += "..." if argument.nargs != 1 else ""
+    argument.display_type_rich = lambda ctx: None
+    argument.get_usage_pieces = lambda ctx: [argument.metavar if argument.required else f"[{argument.metavar}]"]
 
 
 def main(arguments: list[str] | None = None) -> None:

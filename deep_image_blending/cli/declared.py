@@ -7,11 +7,13 @@ options that it takes are added to it as further fields, each made from its decl
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_type_hints
 
 import typer
 from typer.models import OptionInfo
@@ -27,11 +29,16 @@ _OUTPUTS = ("output_file", "rgba", "preview_file")
 """Fields of commands that name a file to be written."""
 _WORDS: Mapping[Any, str] = {bool: "", int: "COUNT", float: "NUMBER", str: "WORD", Path: "PATH"}
 """What help says that an option of a command's own takes, by its type, where it does not say so itself."""
+_NARROW = 18
+"""Characters of choices beside a flag; more of them leave no room for the help in a terminal of 80."""
 
 
 @dataclass
 class Command:
     """A command with what it was given."""
+
+    unnamed: ClassVar[Path | None] = None
+    """Where the command writes without --output-file."""
 
     def given(self) -> Given:
         """The options that were given, by their declared names; what is not among them has its default."""
@@ -52,9 +59,24 @@ class Command:
         """Do it."""
         raise NotImplementedError
 
+    def output_path(self) -> Path:
+        """Where to write a picture. Raises InputError where it can't be written, or is not to be replaced."""
+        from deep_image_blending.pictures.writing import check_unnamed, check_writable
+
+        named: Path | None = vars(self)["output_file"]
+        if named is not None:
+            check_writable(named)
+            return named
+        assert self.unnamed is not None
+        check_unnamed(self.unnamed)
+        return self.unnamed
+
     def require_outputs_apart(self) -> None:
         """Raise InputError where a file to be written is one that is read, or written as well, or a run's own."""
-        given = [(name, one) for name, value in vars(self).items() for one in _paths(value)]
+        values = vars(self)
+        if self.unnamed is not None and values["output_file"] is None:
+            values = {**values, "output_file": self.unnamed}
+        given = [(name, one) for name, value in values.items() for one in _paths(value)]
         for name, path in given:
             if name not in _OUTPUTS:
                 continue
@@ -118,6 +140,8 @@ def add_to(app: typer.Typer, entry: Entry, everything: bool) -> None:
         kind, info = get_args(hints[one.name])[:2]
         if isinstance(info, OptionInfo) and info.metavar is None:
             info.metavar = next((_WORDS[plain] for plain in (kind, *get_args(kind)) if plain in _WORDS), None)
+        if isinstance(info, OptionInfo) and info.show_default:
+            info.help, info.show_default = f"{info.help}{_plain_default(one.default)}", False
     fields: list[tuple[str, Any, Any]] = [
         (one.name, hints[one.name], dataclasses.field(default=one.default))
         for one in dataclasses.fields(entry.made)
@@ -133,21 +157,23 @@ def add_to(app: typer.Typer, entry: Entry, everything: bool) -> None:
     made = dataclasses.make_dataclass(
         entry.made.__name__, fields, bases=(entry.made,), namespace={"declared_names": tuple(names)}
     )
-    made.__doc__ = entry.made.__doc__
+    made.__doc__ = _unwrapped(entry.made.__doc__ or "")
     app.command(entry.name, rich_help_panel=entry.panel, hidden=entry.hidden)(made)
 
 
 def _fields(one: Option, everything: bool) -> list[tuple[str, Any, Any]]:
     """The field of an option, and those of the flags that set one pass alone."""
     shown = one.common or everything
-    text = one.help + _default(one)
+    metavar, listed = one.metavar or _metavar(one), ""
+    if one.choices and metavar == "NAME":
+        listed = f" One of {', '.join(one.choices)}."
+    text = one.help + listed + _default(one)
     settings: dict[str, Any] = {"rich_help_panel": one.group, "hidden": not shown, "show_default": False}
     if one.kind == "switch":
         flags = f"{one.flag}/{one.negative}" if one.negative else one.flag
         kind = bool | None if one.negative else bool
         switch = typer.Option(flags, help=text, metavar="", **settings)
         return [(one.name, Annotated[kind, switch], None if one.negative else False)]
-    metavar = one.metavar or _metavar(one)
     word = typer.Option(one.flag, help=text, metavar=metavar, **settings)
     found: list[tuple[str, Any, Any]] = [(one.name, Annotated[str | None, word], None)]
     for flag, which in zip(one.also or (), ("first", "second"), strict=False):
@@ -161,9 +187,23 @@ def _fields(one: Option, everything: bool) -> list[tuple[str, Any, Any]]:
     return found
 
 
+def _unwrapped(text: str) -> str:
+    """Each paragraph as a line, which the terminal breaks; each example stays a line of its own."""
+    return "\n\n".join(re.sub(r"\n(?!blend )", " ", one) for one in inspect.cleandoc(text).split("\n\n"))
+
+
+def _plain_default(default: Any) -> str:
+    if isinstance(default, bool):
+        return " (on)" if default else ""
+    if default is None or default is dataclasses.MISSING:
+        return ""
+    return f" ({default:g})" if isinstance(default, float) else f" ({default})"
+
+
 def _metavar(one: Option) -> str:
     if one.choices:
-        return "|".join(one.choices)
+        joined = "|".join(one.choices)
+        return joined if len(joined) <= _NARROW else "NAME"
     plain = {"number": "NUMBER", "whole number": "COUNT", "path": "PATH", "list": "NAMES"}.get(one.kind, "WORD")
     return f"{plain}[,{plain}]" if one.pair else plain
 

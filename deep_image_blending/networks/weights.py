@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import pickle
 import warnings
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from deep_image_blending.errors import InputError
 
@@ -39,6 +41,7 @@ def read_state_dict(path: Path) -> Mapping[str, Tensor]:
         # PyTorch's notes on how a file was written mean nothing to whoever gives it.
         with warnings.catch_warnings(action="ignore"):
             state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        _require_whole(path)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"weights file '{path}' holds more than tensors or is damaged, and was not loaded; "
@@ -48,6 +51,8 @@ def read_state_dict(path: Path) -> Mapping[str, Tensor]:
         raise InputError(f"weights file '{path}' can't be read: permission denied") from error
     except (
         SafetensorError,
+        BadZipFile,
+        zlib.error,
         RuntimeError,
         OSError,
         EOFError,
@@ -65,6 +70,17 @@ def read_state_dict(path: Path) -> Mapping[str, Tensor]:
     ):
         raise InputError(f"weights file '{path}' is not a state dict of tensors in torchvision's naming")
     return state
+
+
+def _require_whole(path: Path) -> None:
+    """Raise BadZipFile where a part of a zip archive has not its checksum: PyTorch doesn't look at them.
+
+    A file of PyTorch's early format is no archive, and some archives are written without checksums.
+    """
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            if any(part.CRC for part in archive.infolist()) and (damaged := archive.testzip()) is not None:
+                raise BadZipFile(damaged)
 
 
 def zeros(where: Convolution) -> tuple[Tensor, Tensor]:

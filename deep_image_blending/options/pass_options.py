@@ -191,7 +191,7 @@ class PassOptions:
     reproduce_zero_content: bool = option(
         False,
         "Compare the second pass's content with itself, as the published code does.",
-        METHOD,
+        LOSSES,
         scope="second",
         objectives=("published",),
     )

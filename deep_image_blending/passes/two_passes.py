@@ -243,7 +243,13 @@ class _Pass:
                 )
         except Diverged as error:
             blend = _full_size(objective.picture(state.solver.best.detach()), self.window)
-            raise PassFailed(str(error), self._result(blend, state, "failed")) from error
+            remedy = "lower the weights, or choose another --init"
+            if self.options.line_search == "fixed":
+                remedy = (
+                    "the preset's fixed step goes with VGG-16: leave --backbone out, lower the weights, or give "
+                    "--preset natural"
+                )
+            raise PassFailed(f"{error}; {remedy}", self._result(blend, state, "failed")) from error
 
     def _result(self, blend: Float, state: LoopState, status: str) -> PassResult:
         return PassResult(

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import starmap
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from deep_image_blending.pictures.picture import Picture
 from deep_image_blending.pictures.raster import require_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MAKER = b"Software\0deep-image-blending"
 _HEADING_END = 33
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # First row and column, and the steps to the next, of the seven passes of an interlaced picture.
@@ -26,8 +28,11 @@ _LONGEST_TEXT, _ALL_TEXT, _LONGEST_PROFILE = 1 << 20, 1 << 25, 1 << 25
 _SRGB_GAMMA = 45_455
 
 
-def encode(pixels: Pixels, kept: Picture) -> bytes:
-    """The file of (H, W, 3) uint8 or uint16, with the profile, the resolution and the metadata of `kept`."""
+def encode(pixels: Pixels, kept: Picture | None) -> bytes:
+    """The file of (H, W, 3) uint8 or uint16, with the profile, the resolution and the metadata of `kept`.
+
+    None: what is no picture of the user's, such as a preview. It names this program in place of them.
+    """
     import imagecodecs
 
     # Of what is photographed, little recurs but runs: looking for more takes four times as long for nothing.
@@ -37,10 +42,16 @@ def encode(pixels: Pixels, kept: Picture) -> bytes:
         strategy=imagecodecs.PNG.STRATEGY.RLE,
         filter=imagecodecs.PNG.FILTER.PAETH,
     )
-    described = b"".join(starmap(_chunk, _described_by(kept)))
+    described = b"".join(starmap(_chunk, [(b"tEXt", _MAKER)] if kept is None else _described_by(kept)))
     if not described:
         return bytes(data)
     return b"".join((data[:_HEADING_END], described, memoryview(data)[_HEADING_END:]))
+
+
+def names_us(path: Path) -> bool:
+    """Whether a file is a PNG that names this program, as `encode` writes it."""
+    with path.open("rb") as stream:
+        return stream.read(_HEADING_END + 12 + len(_MAKER)).endswith(_chunk(b"tEXt", _MAKER))
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -37,7 +37,7 @@ def read_tiff(name: str, data: bytes, max_pixels: int) -> Raster | None:
         return None
     import tifffile
 
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    with io.BytesIO(data) as stream, tifffile.TiffFile(stream) as file:
         page = file.pages[0]
         assert isinstance(page, tifffile.TiffPage)
         photometric, bits = int(page.photometric), page.bitspersample
@@ -94,7 +94,7 @@ def tiff_size(data: bytes) -> tuple[int, int, int]:
     """(width, height, orientation) of the first page as it is stored."""
     import tifffile
 
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    with io.BytesIO(data) as stream, tifffile.TiffFile(stream) as file:
         page = file.pages[0]
         assert isinstance(page, tifffile.TiffPage)
         turned = page.tags.get(ORIENTATION)

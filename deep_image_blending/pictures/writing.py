@@ -61,8 +61,8 @@ def encode_picture(path: Path, pixels: Pixels, *, like: Picture | None = None) -
     """The file of (H, W, 3) uint8 or uint16 in the format of the path's extension.
 
     like: whose colour profile, metadata and resolution the file carries, as far as the format can (BMP: resolution
-    only). JPEG is of quality 95 without colour subsampling, all others are lossless. Raises InputError for a
-    format that can't hold the depth, the size or the profile.
+    only); without it, a PNG names this program. JPEG is of quality 95 without colour subsampling, all others are
+    lossless. Raises InputError for a format that can't hold the depth, the size or the profile.
     """
     kind = WRITABLE[path.suffix.lower()]
     kept = like if like is not None else Picture(path, pixels, pixels)
@@ -75,7 +75,7 @@ def encode_picture(path: Path, pixels: Pixels, *, like: Picture | None = None) -
         raise InputError(f"'{path}' can't hold the target's colour profile; write a .png or .tif")
     pixels = np.ascontiguousarray(pixels)
     if kind == "PNG":
-        return png.encode(pixels, kept)
+        return png.encode(pixels, like)
     if kind == "TIFF":
         return tiff.encode(pixels, kept)
     exif = kept.exif
@@ -98,3 +98,13 @@ def check_writable(path: Path) -> None:
     if path.suffix.lower() not in WRITABLE:
         raise InputError(f"'{path}': unknown picture format; use one of {', '.join(sorted(WRITABLE))}")
     require_writable(path)
+
+
+def check_unnamed(path: Path) -> None:
+    """As `check_writable`, for a PNG that nobody named: only what this program has made is replaced there."""
+    check_writable(path)
+    if path.exists() and not png.names_us(path):
+        raise InputError(
+            f"'{path}' is there already, and not made by this command; give --output-file with another name, or "
+            "with this one to replace it"
+        )

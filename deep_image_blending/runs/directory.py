@@ -165,13 +165,15 @@ class RunDirectory:
         return kept
 
     def write_frame(self, name: PassName, index: int, pixels: Float) -> None:
-        """A moment of a pass: the object's box at full resolution, (h, w, 3) in 0..255."""
+        """A moment of a pass: the object's box at full resolution, (h, w, 3) in 0..255; a step that failed has
+        numbers that are none.
+        """
         folder = self.path / "frames"
         self._make(folder)
         data = io.BytesIO()
-        Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8)).save(
-            data, "JPEG", quality=95, subsampling=0
-        )
+        with np.errstate(invalid="ignore"):
+            levels = np.rint(pixels.clip(0, 255)).astype(np.uint8)
+        Image.fromarray(levels).save(data, "JPEG", quality=95, subsampling=0)
         self.write(folder / f"{name}.{index:06d}.jpg", data.getvalue())
 
     def frames(self, name: PassName) -> list[Path]:
@@ -335,6 +337,12 @@ def require_no_result(path: Path) -> None:
     folder = path.parent.parent if path.parent.name in _FOLDERS else path.parent
     if (folder / MANIFEST).is_file() and (path.name == MANIFEST or _RESULTS.fullmatch(path.name)):
         raise InputError(f"'{path}' is a part of the run in '{folder}'; give another file name")
+
+
+def require_own(path: Path) -> None:
+    """Raise InputError where a file to be made in a run's folder is there and not the run's, but the user's."""
+    if path.exists() and path.name not in _read(path.parent)["wrote"]:
+        raise InputError(f"'{path}' is not the run's; move it away, or write to another --output-file")
 
 
 def _require_own_folders(path: Path) -> None:

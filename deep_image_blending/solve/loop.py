@@ -123,8 +123,7 @@ def minimise(
         if solver.status == "diverged":
             if state.restarted or math.isinf(solver.best_loss):
                 raise Diverged(
-                    f"the loss was not finite at evaluation {state.evaluation} and a smaller step did not help; "
-                    "lower the weights, or choose another --init"
+                    f"the loss was not finite at evaluation {state.evaluation} and a smaller step did not help"
                 )
             state.restarted = True
             solver.restart(0.1 * (solver.lr if solver.line_search == "fixed" else solver.first_step))

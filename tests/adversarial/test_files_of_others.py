@@ -214,6 +214,66 @@ def test_no_output_replaces_what_is_read(
     assert {path.name: path.read_bytes() for path in trial.folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("command", ["preview", "compare", "ablation"])
+def test_a_picture_at_a_name_that_nobody_gave_stays_unless_the_command_made_it(
+    trial: Trial, finished: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    (trial.folder / "here").mkdir()
+    monkeypatch.chdir(trial.folder / "here")
+    path = Path({"preview": "preview.png", "compare": "comparison.png", "ablation": "ablation.png"}[command])
+    words = {"preview": trial.case.options(), "compare": [finished]}.get(command, (*trial.case.options(), *TINY))
+    for mine in (trial.case.target, finished / "second_pass.png", trial.case.mask):
+        shutil.copy(mine, path)
+        complaint = trial(command, *words).complaint
+        assert f"'{path}' is there already" in complaint
+        assert "--output-file" in complaint
+        assert path.read_bytes() == mine.read_bytes()
+    assert trial(command, *words, "--output-file", path).code == 0
+    made = Image.open(path)
+    assert made.info["Software"] == "deep-image-blending"
+    path.unlink()
+    for _ in range(2):
+        assert trial(command, *words).code == 0
+        assert Image.open(path).size == made.size
+    assert [one.name for one in Path().iterdir()] == [path.name]
+
+
+def test_a_picture_that_is_read_is_not_replaced_at_a_name_that_nobody_gave(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trial.folder)
+    assert trial("preview", *trial.case.options()).code == 0
+    before = Path("preview.png").read_bytes()
+    words = ("--source-file", "source.png", "--mask-file", "mask.png", "--target-file", "preview.png")
+    assert "'preview.png' is named twice" in trial("preview", *words).complaint
+    assert Path("preview.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("report.html", ("report", "{run}")),
+        ("blend.mp4", ("make-video", "{run}")),
+        ("blend.gif", ("make-video", "{run}", "--format", "gif")),
+        ("blend.mp4", ("second-pass", "{run}", "--save-video", "--num-steps", "1")),
+        ("blend.mp4", ("run", "--force", "--save-video", "--output-dir", "{run}", *TINY)),
+    ],
+)
+def test_a_users_own_report_or_video_in_a_run_stays(
+    trial: Trial, finished: Path, name: str, words: tuple[str, ...]
+) -> None:
+    words = tuple(word.format(run=finished) for word in words)
+    given = trial.case.options() if words[0] == "run" else []
+    (finished / name).write_text("mine")
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    assert f"'{finished / name}' is not the run's" in trial(*words, *given).complaint
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+    (finished / name).unlink()
+    for _ in range(2):
+        assert trial(*words, *given, "--quiet").code == 0
+        assert (finished / name).stat().st_size > 100
+
+
 @pytest.mark.parametrize("name", ["run.json", "mask.png", "second_pass.7.png", "frames/first_pass.000009.jpg"])
 @pytest.mark.parametrize("command", ["compare", "preview", "report"])
 def test_no_output_replaces_a_part_of_a_run(trial: Trial, finished: Path, command: str, name: str) -> None:

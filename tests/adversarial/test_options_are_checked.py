@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,48 @@ def test_a_target_one_pixel_wide_is_blended_and_measured(trial: Trial, size: tup
     assert Image.open(folder / "second_pass.png").size == size
     assert trial("evaluate", folder).code == 0
     assert trial("report", folder).code == 0
+
+
+@pytest.mark.parametrize("layer", [".1.pool", ".half", "image", "relu9_9"])
+@pytest.mark.parametrize("option", ["style_layers", "content_layer"])
+def test_a_layer_that_can_not_be_asked_for_is_refused_at_every_door(
+    trial: Trial, finished: Path, option: str, layer: str
+) -> None:
+    refusal = f"backbone embedded has no layer '{layer}'; it has relu1_2, relu2_2, relu3_3"
+    words = ("run", *trial.case.options(), "--quiet", "--output-dir", trial.folder / "new")
+    flag = "--" + option.replace("_", "-")
+    assert refusal in trial(*words, "--backbone", "embedded", flag, layer).complaint
+    preset = trial.folder / "mine.toml"
+    value = json.dumps([layer] if option == "style_layers" else layer)
+    preset.write_text(f'like = "natural"\n[second]\nbackbone = "embedded"\n{option} = {value}\n')
+    assert refusal in trial(*words, "--preset", preset).complaint
+    assert not (trial.folder / "new").exists()
+    stored = json.loads((finished / "run.json").read_text())
+    stored["options"]["second"] |= {"backbone": "embedded", option: json.loads(value)}
+    stored["passes"]["second_pass"]["status"] = "begun"
+    (finished / "run.json").write_text(json.dumps(stored))
+    assert refusal in trial("run", "--resume", "--quiet", "--output-dir", finished).complaint
+
+
+@pytest.mark.parametrize("value", [",", " , ", []])
+def test_a_list_of_no_names_is_refused(value: object) -> None:
+    with pytest.raises(InputError, match=r"--style-layers .* names nothing"):
+        catalogue()["style_layers"].coerced(value)
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (("--preset", "wacv2020", "--style-weight", "1e30"), "leave --backbone out"),
+        (("--style-weight", "1e38", "--content-weight", "1e38", "--num-steps", "40"), "choose another --init"),
+    ],
+)
+def test_a_pass_that_diverges_says_what_to_do(trial: Trial, words: tuple[str, ...], remedy: str) -> None:
+    tried = trial.run("--backbone", "embedded", "--quiet", "--output-dir", trial.folder / "run", *words)
+    assert tried.code == 1
+    (line,) = tried.err.splitlines()
+    assert line.startswith("blend: the loss was not finite at evaluation 1 and a smaller step did not help; ")
+    assert remedy in line
 
 
 def test_remedies_fit_what_was_asked(trial: Trial) -> None:

@@ -54,6 +54,14 @@ def test_nothing_starts_while_a_row_is_bad(tmp_path: Path, capsys: pytest.Captur
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_names_the_picture_whose_task_can_not_be_planned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path / "m.jsonl", [{**row, "style_layers": ".1.pool"} for row in tiny_rows(tmp_path, 1)])
+    assert run_command(["batch", str(path), "--output-dir", str(tmp_path / "out"), "--dry-run"]) == 2
+    assert "blend: picture 'p0': backbone " in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_csv_and_json_lines_say_the_same(tmp_path: Path) -> None:
     rows = tiny_rows(tmp_path, 3, category="cup", flip=True)
     text = [",".join(rows[0])] + [",".join(str(value) for value in row.values()) for row in rows]

@@ -114,8 +114,11 @@ def test_a_batch_writes_over_nothing_that_is_not_a_batchs(
     mine = place / name
     mine.parent.mkdir(parents=True)
     mine.write_text("{}")
-    assert run_command(["batch", str(manifest), "--output-dir", str(place), "--annotations", "coco"]) == 2
-    assert "is no batch's; give a folder of its own" in capsys.readouterr().err
+    for also in ([], ["--dry-run"]):
+        assert (
+            run_command(["batch", str(manifest), "--output-dir", str(place), "--annotations", "coco", *also]) == 2
+        )
+        assert "is no batch's; give a folder of its own" in capsys.readouterr().err
     assert [path for path in place.rglob("*") if path.is_file()] == [mine]
     assert mine.read_text() == "{}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -56,6 +57,32 @@ def test_flags_show_no_type_and_values_a_plain_word(name: str | None, capsys: py
     _, _, shown = capsys.readouterr().out.partition("╭─ Options")
     for inner in ("<bool>", "<path>", "<int", "<float", "<str>", "{'", "Weights("):
         assert inner not in shown
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, None])
+def test_help_fits_80_columns_and_shows_names_as_a_user_would_write_them(
+    name: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert (
+        run_command([*([] if name is None else [name]), *(["--help-all"] if name == "run" else ["--help"])]) == 0
+    )
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    for ugly in ("…", "[default", "<=", ">=", "[[", "{", "list["):
+        assert ugly not in shown, ugly
+    # Nothing in angle brackets but the folder of a category.
+    assert re.findall(r"<[^>]*>", shown) == (["<category>"] if name == "scatter" else [])
+    usage = {
+        **{"second-pass": "[RUN]", "make-video": "RUN", "report": "RUN...", "compare": "RUN..."},
+        **{"evaluate": "PATH...", "cut-out": "PICTURE", "batch": "[MANIFEST]", None: "COMMAND [ARGS]..."},
+    }
+    assert f"{' '.join(filter(None, ['Usage: blend', name, '[OPTIONS]', usage.get(name)]))} " in shown
+    # A paragraph is broken where the terminal ends, and nowhere before: its next word would not have fitted.
+    lines = [line.rstrip() for line in shown.partition("╭─")[0].splitlines()]
+    for line, following in itertools.pairwise(lines):
+        if line and following and not following.startswith(" blend "):
+            assert len(line) + 1 + len(following.split()[0]) > 79, line
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.serialization import set_crc32_options
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.networks import weights
@@ -97,6 +98,37 @@ BAD_TENSORS: dict[str, tuple[str, Callable[[Tensor], Tensor], str]] = {
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_flipped_bit_in_a_tensor_is_noticed(tmp_path: Path) -> None:
+    state, path = (
+        {"features.0.weight": torch.randn(64, 3, 3, 3), "features.0.bias": torch.randn(64)},
+        tmp_path / "a.pth",
+    )
+    torch.save(state, path)
+    whole = path.read_bytes()
+    assert weights.read_state_dict(path).keys() == state.keys()
+    for tensor in state.values():
+        place = whole.index(tensor.numpy().tobytes())
+        for bit in (0, 1, 8 * tensor.nbytes - 1):
+            damaged = bytearray(whole)
+            damaged[place + bit // 8] ^= 1 << bit % 8
+            path.write_bytes(damaged)
+            assert not all(torch.equal(one, state[key]) for key, one in torch.load(path).items())
+            with pytest.raises(InputError, match=f"'{path}' is damaged"):
+                weights.read_state_dict(path)
+
+
+def test_weights_without_checksums_are_taken(tmp_path: Path) -> None:
+    state, path = {"features.0.bias": torch.randn(64)}, tmp_path / "a.pth"
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    assert torch.equal(weights.read_state_dict(path)["features.0.bias"], state["features.0.bias"])
+    set_crc32_options(False)
+    try:
+        torch.save(state, path)
+    finally:
+        set_crc32_options(True)
+    assert torch.equal(weights.read_state_dict(path)["features.0.bias"], state["features.0.bias"])
+
+
 @pytest.mark.parametrize("case", BAD_TENSORS)
 def test_a_tensor_that_does_not_fit_is_one_line_that_says_why(case: str, tmp_path: Path) -> None:
     key, spoil, words = BAD_TENSORS[case]

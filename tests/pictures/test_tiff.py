@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
-from deep_image_blending.pictures import (
-    read_picture,
-)
+from deep_image_blending.errors import InputError
+from deep_image_blending.pictures import picture_size, read_picture
 from tests.pictures.made import (
     ADOBE,
     DEEP,
@@ -65,3 +67,34 @@ def test_float_tiff_is_kept_at_sixteen_bits_and_white_may_be_zero(tmp_path: Path
     np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, DEEP)
     tifffile.imwrite(tmp_path / "b.tif", DEEP[..., 0], photometric="miniswhite")
     np.testing.assert_array_equal(read_picture(tmp_path / "b.tif").pixels[..., 1], 65535 - DEEP[..., 0])
+
+
+@pytest.mark.parametrize("read", [read_picture, picture_size])
+@pytest.mark.parametrize("channels", [3, 9])
+def test_nothing_of_a_file_stays_when_it_has_been_read(
+    tmp_path: Path, read: Callable[[Path], object], channels: int
+) -> None:
+    path = tmp_path / "a.tif"
+    values = np.random.default_rng(0).integers(0, 256, (200, 200, channels), dtype=np.uint8)
+    tifffile.imwrite(path, values, photometric="rgb")
+
+    def several() -> int:
+        for _ in range(4):
+            if channels == 9 and read is read_picture:
+                with pytest.raises(InputError, match="9 channels"):
+                    read(path)
+            else:
+                read(path)
+        return tracemalloc.get_traced_memory()[0]
+
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        before = several()
+        kept = several() - before
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    # The objects of the library go with the next collection; they are small.
+    assert kept < path.stat().st_size

@@ -32,9 +32,10 @@ class Ablation(Command):
     Example:  blend ablation --source-file cat.png --mask-file cat_mask.png --target-file sofa.jpg --crop
     """
 
-    output_file: Annotated[Path, typer.Option(help="Sheet to write.", rich_help_panel=OUTPUT)] = Path(
-        "ablation.png"
-    )
+    unnamed = Path("ablation.png")
+    output_file: Annotated[
+        Path | None, typer.Option(help="Sheet to write. Default: ablation.png.", rich_help_panel=OUTPUT)
+    ] = None
     crop: Annotated[bool, typer.Option("--crop", help="Show the object alone.", rich_help_panel=SHEET)] = False
     columns: Annotated[int | None, typer.Option(min=1, help="Pictures in a row.", rich_help_panel=SHEET)] = None
     json: Annotated[
@@ -44,14 +45,14 @@ class Ablation(Command):
     def run(self) -> None:
         from deep_image_blending.cli.progress import study_bar
         from deep_image_blending.cli.watching import hooks_for, interruptible
-        from deep_image_blending.pictures import check_writable, write_picture
+        from deep_image_blending.pictures import write_picture
         from deep_image_blending.runs.directory import require_free
         from deep_image_blending.runs.execution import prepare
         from deep_image_blending.runs.job import new_job
         from deep_image_blending.runs.recorder import Interrupted
         from deep_image_blending.views import ablation
 
-        check_writable(self.output_file)
+        path = self.output_path()
         given = dict(self.given())
         kept = given.pop("output_dir", None)
         job = new_job(given)
@@ -72,6 +73,6 @@ class Ablation(Command):
             except (Interrupted, KeyboardInterrupt):
                 rest = f"; what is finished is in '{kept}'" if kept is not None else ""
                 raise Stopped(f"stopped{rest}") from None
-        write_picture(self.output_file, ablation.sheet(ready.scene, rows, crop=self.crop, columns=self.columns))
+        write_picture(path, ablation.sheet(ready.scene, rows, crop=self.crop, columns=self.columns))
         print_measures({row.label: row.measures for row in rows}, self.json)
-        console.print(str(self.output_file), soft_wrap=True)
+        console.print(str(path), soft_wrap=True)

@@ -31,7 +31,7 @@ class MakeBatch(Command):
     blend batch --status pictures
     """
 
-    manifest: Annotated[str | None, typer.Argument(help="Manifest, .csv or .jsonl.")] = None
+    manifest: Annotated[str | None, typer.Argument(metavar="MANIFEST", help="Manifest, .csv or .jsonl.")] = None
     output_dir: Annotated[
         str | None,
         typer.Option(

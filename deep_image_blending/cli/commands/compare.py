@@ -21,19 +21,20 @@ class Compare(Command):
     Example:  blend compare results/cat results/cat-2 --crop
     """
 
-    runs: Annotated[list[Path], typer.Argument(help="Run directories.")]
-    output_file: Annotated[Path, typer.Option(help="Picture to write.", rich_help_panel=OUTPUT)] = Path(
-        "comparison.png"
-    )
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run directories.")]
+    unnamed = Path("comparison.png")
+    output_file: Annotated[
+        Path | None, typer.Option(help="Picture to write. Default: comparison.png.", rich_help_panel=OUTPUT)
+    ] = None
     crop: Annotated[bool, typer.Option("--crop", help="Show the object alone.", rich_help_panel=SHEET)] = False
     columns: Annotated[int | None, typer.Option(min=1, help="Pictures in a row.", rich_help_panel=SHEET)] = None
 
     def run(self) -> None:
-        from deep_image_blending.pictures import check_writable, write_picture
+        from deep_image_blending.pictures import write_picture
         from deep_image_blending.runs.directory import RunDirectory
         from deep_image_blending.views.contact_sheet import comparison
 
-        check_writable(self.output_file)
-        opened = [RunDirectory.open(path, write=False) for path in self.runs]
-        write_picture(self.output_file, comparison(opened, crop=self.crop, columns=self.columns))
-        console_for(False).print(str(self.output_file), soft_wrap=True)
+        path = self.output_path()
+        opened = [RunDirectory.open(run, write=False) for run in self.runs]
+        write_picture(path, comparison(opened, crop=self.crop, columns=self.columns))
+        console_for(False).print(str(path), soft_wrap=True)

@@ -27,7 +27,7 @@ class CutOut(Command):
     blend cut-out cat.jpg --output-file cat_mask.png --mask-file loose.png --rgba cat_alone.png
     """
 
-    picture: Annotated[Path, typer.Argument(help="Picture with the object.")]
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="Picture with the object.")]
     output_file: Annotated[Path, typer.Option(help="Mask to write, 8-bit grey.", rich_help_panel=OUTPUT)]
     box: Annotated[
         str | None,

@@ -31,7 +31,8 @@ class Evaluate(Command):
     """
 
     paths: Annotated[
-        list[Path], typer.Argument(help="Run directories, or blended pictures with the options below.")
+        list[Path],
+        typer.Argument(metavar="PATH", help="Run directories, or blended pictures with the options below."),
     ]
     json: Annotated[bool, typer.Option("--json", help="JSON in place of a table.", rich_help_panel=OUTPUT)] = False
     features: Annotated[

@@ -54,11 +54,13 @@ class MakeVideo(Command):
     def run(self) -> None:
         from deep_image_blending.cli.outputs import remember
         from deep_image_blending.cli.progress import steps_bar
-        from deep_image_blending.runs.directory import RunDirectory
+        from deep_image_blending.runs.directory import RunDirectory, require_own
         from deep_image_blending.views.video import VideoOptions, make_video
 
         console = console_for(self.quiet)
         opened = RunDirectory.open(self.folder, write=False)
+        if self.output_file is None:
+            require_own(self.folder / f"blend.{self.format or 'mp4'}")
         with steps_bar(console, style_of(console, self.quiet, self.plain), "frame") as progress:
             options = VideoOptions(self.fps, self.seconds, self.layout, self.format, self.output_file)
             path, frames = make_video(opened, options, progress)

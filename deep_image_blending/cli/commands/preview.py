@@ -32,9 +32,10 @@ class Preview(Command):
     Example:  blend preview --source-file cat.png --mask-file cat_mask.png --target-file sofa.jpg --x 300 --y 420
     """
 
-    output_file: Annotated[Path, typer.Option(help="Picture to write.", rich_help_panel=OUTPUT)] = Path(
-        "preview.png"
-    )
+    unnamed = Path("preview.png")
+    output_file: Annotated[
+        Path | None, typer.Option(help="Picture to write. Default: preview.png.", rich_help_panel=OUTPUT)
+    ] = None
     show: Annotated[
         bool | None,
         typer.Option(
@@ -47,18 +48,18 @@ class Preview(Command):
     def run(self) -> None:
         from deep_image_blending.cli.scenes import placed_scene
         from deep_image_blending.cli.terminal import show as show_picture
-        from deep_image_blending.pictures import check_writable, write_picture
+        from deep_image_blending.pictures import write_picture
         from deep_image_blending.views.preview import describe, preview
 
         given = self.given()
         quiet = bool(given.get("quiet"))
-        check_writable(self.output_file)
+        path = self.output_path()
         console = console_for(quiet)
         # As `blend run` does it, unless told otherwise.
         scene = placed_scene({"matte": "auto", **given}, say=sayer(console))
         sheet = preview(scene)
         if not quiet:
             show_picture(sheet, sys.stderr, os.environ, console.width, asked=self.show)
-        write_picture(self.output_file, sheet)
-        for line in (*describe(scene), str(self.output_file)):
+        write_picture(path, sheet)
+        for line in (*describe(scene), str(path)):
             console.print(line, soft_wrap=True)

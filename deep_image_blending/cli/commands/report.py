@@ -22,7 +22,7 @@ class Report(Command):
     Example:  blend report results/cat results/cat-2 --output-file cats.html
     """
 
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, shown side by side.")]
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run directories, shown side by side.")]
     output_file: Annotated[
         Path | None,
         typer.Option(help="Page to write (default: report.html in the first run).", rich_help_panel=OUTPUT),
@@ -33,11 +33,14 @@ class Report(Command):
         from deep_image_blending.cli.outputs import remember
         from deep_image_blending.cli.progress import steps_bar
         from deep_image_blending.files import require_writable
-        from deep_image_blending.runs.directory import RunDirectory
+        from deep_image_blending.runs.directory import RunDirectory, require_own
         from deep_image_blending.views.report import write_report
 
         opened, console = [RunDirectory.open(run, write=False) for run in self.runs], console_for(self.quiet)
-        path = self.output_file or self.runs[0] / "report.html"
+        path = self.output_file
+        if path is None:
+            path = self.runs[0] / "report.html"
+            require_own(path)
         if path.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"'{path}' is no page's name; end it in .html")
         require_writable(path)

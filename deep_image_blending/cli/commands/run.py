@@ -68,7 +68,7 @@ class SecondPass(Command):
     """
 
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="A run directory with a finished first pass.")
+        Path | None, typer.Argument(metavar="RUN", help="A run directory with a finished first pass.")
     ] = None
 
     def run(self) -> None:
@@ -111,6 +111,7 @@ def _begin_or_resume(command: Command, passes: tuple[PassName, ...]) -> None:
 def do(job: Job) -> None:
     """Plan or execute a job, and say what came of it."""
     from deep_image_blending.cli.watching import carried_out
+    from deep_image_blending.runs.directory import MANIFEST, require_own
 
     job.timings.add("imports", job.timings.began - BEGAN)
     console = console_for(job.output.quiet)
@@ -118,6 +119,8 @@ def do(job: Job) -> None:
     if job.mode == "resume" and not job.passes:
         console.print(f"'{job.folder}' is finished; nothing to continue", soft_wrap=True)
         return
+    if job.output.save_video and job.folder is not None and (job.folder / MANIFEST).is_file():
+        require_own(job.folder / "blend.mp4")
     if job.output.dry_run:
         _print_plan(job, console)
         return

@@ -25,7 +25,9 @@ class OpenStudio(Command):
     Example:  blend studio --runs results
     """
 
-    runs: Annotated[Path, typer.Option(help="Folder of the runs.", rich_help_panel=OUTPUT)] = Path("results")
+    runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the runs.", rich_help_panel=OUTPUT)] = (
+        Path("results")
+    )
     host: Annotated[
         str,
         typer.Option(
