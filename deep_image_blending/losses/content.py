@@ -72,7 +72,7 @@ class ContentTerm:
 
     def _distance(self, features: Tensor, own: Tensor, region: Region) -> Tensor:
         """Weighted sum of squared differences from the reference's features, seen through the head."""
-        from deep_image_blending.losses.products import weighted_form
+        from deep_image_blending.losses.by_hand import weighted_form
 
         difference, weights = features - own, region.weights[self.tap]
         if self.head is None:

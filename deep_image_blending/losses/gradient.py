@@ -75,8 +75,9 @@ class GradientTerm:
         return {}
 
     def value(self, parts: list[Parts], framed: Tensor) -> Tensor:
-        field = laplacian(framed, "replicate")
-        return self.weight * gradient_loss(field * self.inside, self.guidance, self.energy)
+        from deep_image_blending.losses.by_hand import squared_laplacian
+
+        return self.weight * squared_laplacian(framed, self.inside, self.guidance) / self.energy
 
 
 LOSS = Loss(

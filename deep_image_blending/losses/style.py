@@ -33,7 +33,7 @@ def second_moment(features: Tensor, weights: Tensor | None = None) -> Tensor:
     """
     import torch
 
-    from deep_image_blending.losses.products import weighted_gram
+    from deep_image_blending.losses.by_hand import weighted_gram
 
     flat = rows_of(features)
     if weights is None:

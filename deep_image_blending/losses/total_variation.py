@@ -32,7 +32,9 @@ class TotalVariationTerm:
         return {}
 
     def value(self, parts: list[Parts], framed: Tensor) -> Tensor:
-        return self.weight * total_variation(framed) / (255 * 3 * self.area)
+        from deep_image_blending.losses.by_hand import variation
+
+        return self.weight * variation(framed) / (255 * 3 * self.area)
 
 
 LOSS = Loss(

@@ -6,7 +6,7 @@ Everything constant (guidance field, target statistics, reference features) is c
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,27 +35,56 @@ class WindowTensors:
     reference: Tensor
 
 
+Run = Callable[[Tensor], tuple[Tensor, ...]]
+
+
 class _Recomputed(torch.autograd.Function):
-    """A function of one tensor that keeps nothing for its gradient, and is evaluated again for it.
+    """Functions of an image's parts that keep nothing for their gradient, and are evaluated again for it.
 
     PyTorch's own `checkpoint` imports its compiler when it is first used: 150 MB, just when memory is short.
     """
 
     @staticmethod
-    def forward(ctx: Any, run: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor) -> tuple[Tensor, ...]:
-        ctx.run = run
-        ctx.save_for_backward(x)
-        return run(x)
+    def forward(ctx: Any, runs: Sequence[tuple[Box, Run]], image: Tensor) -> tuple[Tensor, ...]:
+        ctx.runs, ctx.counts = runs, []
+        ctx.save_for_backward(image)
+        found: list[Tensor] = []
+        for box, run in runs:
+            values = run(_cut(image, box))
+            ctx.counts.append(len(values))
+            found.extend(values)
+        return tuple(found)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        (x,) = ctx.saved_tensors
-        with torch.enable_grad():
-            x = x.detach().requires_grad_(True)
-            pairs = [pair for pair in zip(ctx.run(x), gradients, strict=True) if pair[0].requires_grad]
-            outputs, weights = zip(*pairs, strict=True)
-            (gradient,) = torch.autograd.grad(outputs, x, weights)
-        return None, gradient
+        (image,) = ctx.saved_tensors
+        found, left = torch.zeros_like(image), list(gradients)
+        for (box, run), count in zip(ctx.runs, ctx.counts, strict=True):
+            own, left = left[:count], left[count:]
+            with torch.enable_grad():
+                part = _cut(image, box).detach().requires_grad_(True)
+                pairs = [pair for pair in zip(run(part), own, strict=True) if pair[0].requires_grad]
+                outputs, weights = zip(*pairs, strict=True)
+                (gradient,) = torch.autograd.grad(outputs, part, weights)
+            _cut(found, box).add_(gradient)
+            # One part's activations at a time.
+            del part, pairs, outputs, weights, gradient
+        return None, found
+
+
+class _Blended(torch.autograd.Function):
+    """`T + M (Z - T)` where the mask is above 0, and T elsewhere."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, target: Tensor, index: Tensor, theirs: Tensor, mask: Tensor) -> Tensor:
+        ctx.save_for_backward(index, mask)
+        ours = (x - theirs).mul_(mask).add_(theirs)
+        return target.reshape(3, -1).index_copy(1, index, ours).reshape(target.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+        index, mask = ctx.saved_tensors
+        return gradients[0].reshape(3, -1).index_select(1, index).mul_(mask), None, None, None, None
 
 
 class NormalisedObjective:
@@ -107,40 +136,47 @@ class NormalisedObjective:
         # The part of the window that any loss sees: an evaluation's pictures are of its size.
         self.seen = functools.reduce(union, (region.box for region in self.regions), self.frame)
         target, mask = _cut(self.target, self.seen).contiguous(), _cut(self.mask, self.seen).contiguous()
-        self._view = (target, mask, Pixels(target, mask))
+        index = torch.nonzero(mask.flatten() > 0).flatten()
+        self._view = (target, index, target.reshape(3, -1)[:, index], mask.reshape(1, -1)[:, index])
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
-        target, mask, pixels = self._view
-        blend = target + mask * (pixels.scatter(x) - target)
-        framed = self._seen_part(blend, self.frame)
-        parts = [
-            self._measured(index, region, self._seen_part(blend, region.box))
-            for index, region in enumerate(self.regions)
-        ]
+        blend: Tensor = _Blended.apply(x, *self._view)  # type: ignore[no-untyped-call]
+        framed, parts = self._seen_part(blend, self.frame), self._measured(blend)
         return {name: loss.value([part[name] for part in parts], framed) for name, loss in self.losses.items()}
 
     def picture(self, x: Tensor) -> Tensor:
         return self.target + self.mask * (self.pixels.scatter(x) - self.target)
 
     def _seen_part(self, blend: Tensor, box: Box) -> Tensor:
-        return _cut(blend, box.shifted(-self.seen.top, -self.seen.left))
+        return blend if box == self.seen else _cut(blend, box.shifted(-self.seen.top, -self.seen.left))
 
-    def _measured(self, index: int, region: Region, pixels: Tensor) -> dict[str, Parts]:
-        """What each loss keeps of a region's features, by its name."""
+    def _measured(self, blend: Tensor) -> list[dict[str, Parts]]:
+        """What each loss keeps of each region's features, by its name."""
         if not self.tile or not torch.is_grad_enabled():
-            return self._measure(index, region, pixels)
-        names: list[tuple[str, str]] = []
+            return [
+                self._measure(index, region, self._seen_part(blend, region.box))
+                for index, region in enumerate(self.regions)
+            ]
+        names: list[list[tuple[str, str]]] = [[] for _ in self.regions]
 
-        def run(pixels: Tensor) -> tuple[Tensor, ...]:
-            found = self._measure(index, region, pixels)
-            names[:] = [(name, key) for name, part in found.items() for key in part]
-            return tuple(found[name][key] for name, key in names)
+        def run_of(index: int, region: Region) -> Run:
+            def run(pixels: Tensor) -> tuple[Tensor, ...]:
+                found = self._measure(index, region, pixels)
+                names[index] = [(name, key) for name, part in found.items() for key in part]
+                return tuple(found[name][key] for name, key in names[index])
 
-        values: tuple[Tensor, ...] = _Recomputed.apply(run, pixels)  # type: ignore[no-untyped-call]
-        kept: dict[str, dict[str, Tensor]] = {name: {} for name in self.losses}
-        for (name, key), value in zip(names, values, strict=True):
-            kept[name][key] = value
-        return dict(kept)
+            return run
+
+        runs = [
+            (region.box.shifted(-self.seen.top, -self.seen.left), run_of(index, region))
+            for index, region in enumerate(self.regions)
+        ]
+        values = iter(_Recomputed.apply(runs, blend))  # type: ignore[no-untyped-call]
+        kept: list[dict[str, dict[str, Tensor]]] = [{name: {} for name in self.losses} for _ in self.regions]
+        for index, of_region in enumerate(names):
+            for name, key in of_region:
+                kept[index][name][key] = next(values)
+        return [dict(found) for found in kept]
 
     def _measure(self, index: int, region: Region, pixels: Tensor) -> dict[str, Parts]:
         features = region.features(pixels)

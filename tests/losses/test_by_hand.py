@@ -1,10 +1,12 @@
-"""Products over positions, against autograd on what they stand for."""
+"""Gradients by hand, against autograd on what they stand for."""
 
 from __future__ import annotations
 
 import torch
 
-from deep_image_blending.losses.products import weighted_form, weighted_gram
+from deep_image_blending.losses.by_hand import squared_laplacian, variation, weighted_form, weighted_gram
+from deep_image_blending.losses.gradient import laplacian
+from deep_image_blending.losses.total_variation import total_variation
 
 F64 = torch.float64
 
@@ -30,6 +32,27 @@ def test_the_weighted_form_and_its_gradient_are_autograds() -> None:
     found, expected = (rows.clone().requires_grad_(True) for _ in range(2))
     value = weighted_form(found, root.T @ root, weights)
     plain = ((expected @ root.T).square().sum(1) * weights).sum()
+    torch.testing.assert_close(value, plain)
+    (3 * value).backward()
+    (3 * plain).backward()
+    torch.testing.assert_close(found.grad, expected.grad)
+
+
+def test_the_squared_laplacian_and_its_gradient_are_autograds() -> None:
+    image, guidance = _drawn(1, 3, 6, 9), _drawn(1, 3, 6, 9)
+    inside = (_drawn(1, 1, 6, 9) > 0).to(F64)
+    found, expected = (image.clone().requires_grad_(True) for _ in range(2))
+    value = squared_laplacian(found, inside, guidance * inside)
+    plain = ((laplacian(expected, "replicate") - guidance) * inside).square().sum()
+    torch.testing.assert_close(value, plain)
+    (3 * value).backward()
+    (3 * plain).backward()
+    torch.testing.assert_close(found.grad, expected.grad)
+
+
+def test_the_variation_and_its_gradient_are_autograds() -> None:
+    found, expected = (_drawn(1, 3, 6, 9).requires_grad_(True) for _ in range(2))
+    value, plain = variation(found), total_variation(expected)
     torch.testing.assert_close(value, plain)
     (3 * value).backward()
     (3 * plain).backward()
