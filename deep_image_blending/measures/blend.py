@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 CLOSE = 8
 """Pixels around the object's box that its own measures see: the seam's rings are the farthest from the mask."""
 NEAR = 32
-"""Pixels of surroundings beside the object's box at least; half the box where that is more."""
+"""Pixels of surroundings beside the object's box at least; half the box where that is more, and not too much."""
+MOST_SEEN = 4_000_000
+"""Pixels that are measured at the most, where the object's box and `NEAR` around it are fewer."""
 
 
 def wide_box(scene: Scene) -> tuple[int, int, int, int]:
@@ -30,7 +32,7 @@ def wide_box(scene: Scene) -> tuple[int, int, int, int]:
 
 def _surroundings(scene: Scene) -> int:
     top, left, bottom, right = scene.region()
-    return max(NEAR, (bottom - top) // 2, (right - left) // 2)
+    return scene.margin_within(MOST_SEEN, NEAR, max(NEAR, (bottom - top) // 2, (right - left) // 2))
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def resolutions(scene: Scene, options: PassOptions, evaluations: int) -> list[St
 def seen_margin(scene: Scene, reach: int) -> int:
     """Pixels around the object's box that a pass sees: as many as the object is long, or as `MOST_SEEN` allows."""
     least = max(128, reach)
-    return margin_within(scene, MOST_SEEN, least, max(least, *_sides(scene)))
+    return scene.margin_within(MOST_SEEN, least, max(least, *_sides(scene)))
 
 
 def _sides(scene: Scene) -> tuple[int, int]:
@@ -120,17 +120,4 @@ def studied_margin(scene: Scene) -> int:
     """Pixels around the object's box that are looked at: evenly on each side, as many as memory is bounded by."""
     scale = finest_scale(scene)
     least = recipe.LEAST_STUDIED * scale
-    return margin_within(scene, recipe.MOST_STUDIED * scale**2, least, max(least, *scene.canvas))
-
-
-def margin_within(scene: Scene, pixels: int, least: int, most: int) -> int:
-    """The largest margin around the object's box, in `least`..`most`, whose window on the canvas has so many
-    pixels at most; `least` where none has."""
-    top, left, bottom, right = scene.region()
-    height, width = scene.canvas
-    while least < most:
-        margin = (least + most + 1) // 2
-        tall = min(height, bottom + margin) - max(0, top - margin)
-        wide = min(width, right + margin) - max(0, left - margin)
-        least, most = (margin, most) if tall * wide <= pixels else (least, margin - 1)
-    return least
+    return scene.margin_within(recipe.MOST_STUDIED * scale**2, least, max(least, *scene.canvas))

@@ -129,6 +129,16 @@ class Scene:
             min(width, -(-(right + margin) // align) * align),
         )
 
+    def margin_within(self, pixels: int, least: int, most: int) -> int:
+        """The largest margin around the object's box, in `least`..`most`, whose window on the canvas has so many
+        pixels at most; `least` where none has."""
+        while least < most:
+            margin = (least + most + 1) // 2
+            top, left, bottom, right = self.window_box(margin)
+            within = (bottom - top) * (right - left) <= pixels
+            least, most = (margin, most) if within else (least, margin - 1)
+        return least
+
     def window(self, margin: int | None, align: int = 1) -> Window:
         """The region with `margin` pixels around it (None: the whole canvas), its corner a multiple of `align`."""
         box = self.window_box(margin, align)

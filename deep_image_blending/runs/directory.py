@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from filelock import BaseFileLock
 from PIL import Image
 
@@ -164,16 +165,12 @@ class RunDirectory:
             path.rename(kept)
         return kept
 
-    def write_frame(self, name: PassName, index: int, pixels: Float) -> None:
-        """A moment of a pass: the object's box at full resolution, (h, w, 3) in 0..255; a step that failed has
-        numbers that are none.
-        """
+    def write_frame(self, name: PassName, index: int, pixels: npt.NDArray[np.uint8]) -> None:
+        """A moment of a pass: the object's box at full resolution, (h, w, 3)."""
         folder = self.path / "frames"
         self._make(folder)
         data = io.BytesIO()
-        with np.errstate(invalid="ignore"):
-            levels = np.rint(pixels.clip(0, 255)).astype(np.uint8)
-        Image.fromarray(levels).save(data, "JPEG", quality=95, subsampling=0)
+        Image.fromarray(pixels).save(data, "JPEG", quality=95, subsampling=0)
         self.write(folder / f"{name}.{index:06d}.jpg", data.getvalue())
 
     def frames(self, name: PassName) -> list[Path]:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.networks.network import Network
 from deep_image_blending.options.pass_options import PassName
 from deep_image_blending.options.run_options import Options
 from deep_image_blending.passes import blend_of, optimises_mask_alone, pass_levels
-from deep_image_blending.pictures import Float
 from deep_image_blending.pictures.scene import Scene
 from deep_image_blending.runs.directory import RunDirectory
 from deep_image_blending.solve.loop import Evaluation, LoopState, settled
@@ -57,7 +57,7 @@ class Recorder:
             level.window.scale: level.window.cut_to_mask() if masked else level.window
             for level in pass_levels(self.name, recorded.scene, self.options, recorded.network)
         }
-        self.region = recorded.scene.region()
+        self.shown = (0, 0, *recorded.scene.canvas) if self.options.canvas else recorded.scene.region()
         self.timings = recorded.timings
         state = recorded.resume
         done = state.evaluation if state is not None else 0
@@ -103,18 +103,22 @@ class Recorder:
         """Write the loss table."""
         self.run.write_losses(self.name, self.rows)
 
-    def _moment(self, record: Evaluation) -> Float:
-        """The object's box of the blend, at full resolution."""
+    def _moment(self, record: Evaluation) -> npt.NDArray[np.uint8]:
+        """The object's box of the blend, or the canvas, at full resolution, (h, w, 3)."""
         window = self.windows[record.scale]
         blend = blend_of(record.point, window, self.options)
-        if window.scale > 1:
-            blend = blend.repeat(window.scale, 0).repeat(window.scale, 1)
-        if self.options.canvas:
-            return blend
-        top, left, bottom, right = self.region
-        rows = np.clip(np.arange(top, bottom) - window.top * window.scale, 0, blend.shape[0] - 1)
-        columns = np.clip(np.arange(left, right) - window.left * window.scale, 0, blend.shape[1] - 1)
-        return blend[np.ix_(rows, columns)]
+        # A step that failed has numbers that are none.
+        with np.errstate(invalid="ignore"):
+            levels = np.rint(blend).astype(np.uint8)
+        top, left, bottom, right = self.shown
+        rows, columns = (
+            np.clip(np.arange(begin, end) // window.scale - start, 0, count - 1)
+            for begin, end, start, count in (
+                (top, bottom, window.top, levels.shape[0]),
+                (left, right, window.left, levels.shape[1]),
+            )
+        )
+        return levels[np.ix_(rows, columns)]
 
 
 def frame_after(index: int) -> int:

@@ -53,8 +53,8 @@ def run(tmp_path: Path) -> RunDirectory:
         made.update(placement={"region": REGION, "canvas": [HEIGHT, WIDTH]}, passes={})
         write_picture(made.path / "composite.png", _grey(250))
         for index in range(1, 31):
-            level = 60 + 140 * 0.8 ** (index - 1)
-            object_ = np.full((REGION[2] - REGION[0], REGION[3] - REGION[1], 3), level, np.float32)
+            level = round(60 + 140 * 0.8 ** (index - 1))
+            object_ = np.full((REGION[2] - REGION[0], REGION[3] - REGION[1], 3), level, np.uint8)
             made.write_frame("first_pass", index, object_)
         write_picture(made.picture_path("first_pass"), _grey(60))
         rows = [
