@@ -87,6 +87,20 @@ class _Variation(torch.autograd.Function):
         return found.mul_(gradients[0])
 
 
+class _Chroma(torch.autograd.Function):
+    """`Σ m |d - mean d|²`. Taking the mean away twice is the same as once, so that the gradient has it at hand."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(image, weights)
+        return (image - image.mean(1, keepdim=True)).square_().mul_(weights).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        image, weights = ctx.saved_tensors
+        return (image - image.mean(1, keepdim=True)).mul_(weights).mul_(2 * gradients[0]), None
+
+
 def _laplacian(image: Tensor) -> Tensor:
     """Centre positive; a missing neighbour counts as equal."""
     found = torch.zeros_like(image)
@@ -108,6 +122,12 @@ def squared_laplacian(image: Tensor, inside: Tensor, guidance: Tensor) -> Tensor
     inside: m (1, 1, H, W), of zeros and ones. guidance: V (1, C, H, W), 0 where m is.
     """
     found: Tensor = _SquaredLaplacian.apply(image, inside, guidance)  # type: ignore[no-untyped-call]
+    return found
+
+
+def chroma(image: Tensor, weights: Tensor) -> Tensor:
+    """`Σ m |d - mean d|²` (0-dim) of d (1, C, H, W), its mean over channels taken away, m (1, 1, H, W)."""
+    found: Tensor = _Chroma.apply(image, weights)  # type: ignore[no-untyped-call]
     return found
 
 

@@ -46,21 +46,18 @@ class ColourShift:
         # A wide blur has no detail: blocks of an eighth of its width stand for their pixels.
         self.block = max(1, int(sigma / 8))
         self.sigma = sigma / self.block
-        self.reference, self.mask = context.framed(context.reference), context.framed(context.mask)
+        # Not views, which would hold the whole window.
+        self.reference, self.mask = (context.framed(image).clone() for image in (context.reference, context.mask))
         self.blocks = self._blocks(self.mask)
         self.coverage = gaussian_blur(self.blocks, self.sigma).clamp_min(0.05)
 
     def __call__(self, framed: Tensor) -> Tensor:
+        from deep_image_blending.losses.by_hand import chroma
+
         difference = self.mask * (framed - self.reference)
-        chroma = difference - difference.mean(1, keepdim=True)
-        if self.block == 1:
-            shift = gaussian_blur(difference, self.sigma) / self.coverage
-            squares = ((shift.square() + chroma.square()) * self.mask).sum()
-        else:
-            shift = gaussian_blur(self._blocks(difference), self.sigma) / self.coverage
-            low = (shift.square() * self.blocks).sum() * self.block**2
-            squares = low + (chroma.square() * self.mask).sum()
-        return squares / (64**2 * 3 * self.area)
+        shift = gaussian_blur(self._blocks(difference), self.sigma) / self.coverage
+        low = (shift.square() * self.blocks).sum() * self.block**2
+        return (low + chroma(difference, self.mask)) / (64**2 * 3 * self.area)
 
     def _blocks(self, image: Tensor) -> Tensor:
         """Means of blocks, with zeros beyond the border."""

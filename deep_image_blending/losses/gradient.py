@@ -64,7 +64,8 @@ class GradientTerm:
 
     def __init__(self, context: Context) -> None:
         self.weight = context.weight("gradient")
-        source, mask, target = (context.framed(image) for image in (context.source, context.mask, context.target))
+        wanted = (context.reference, context.mask, context.target)
+        source, mask, target = (context.framed(image) for image in wanted)
         # The frame's own edge rows are constant, except where they are the canvas's.
         guidance = laplacian(source, "replicate") * mask + laplacian(target, "replicate") * (1 - mask)
         self.inside = (mask > 0).to(mask.dtype)

@@ -35,14 +35,13 @@ class TargetStatistics:
 class Context:
     """What a loss is made from: one window of the scene, its regions, and what the target is like.
 
-    source, target, reference (1, 3, h, w), mask (1, 1, h, w). reference: the picture whose content is kept. frame:
+    reference, target (1, 3, h, w), mask (1, 1, h, w). reference: whose edges and content are kept. frame:
     the mask's box with what a Laplacian and total variation see around it. area: the sum of the mask. options: the
     pass's.
     """
 
     network: Network
     options: Any
-    source: Tensor
     mask: Tensor
     target: Tensor
     reference: Tensor

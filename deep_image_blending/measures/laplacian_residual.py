@@ -29,7 +29,11 @@ def laplacian_error(picture: Array, source: Array, target: Array, mask: Array) -
     """
     from deep_image_blending.solve.poisson import guidance_laplacian
 
-    weight = mask[..., None]
-    wanted = guidance_laplacian(source) * weight + guidance_laplacian(target) * (1 - weight)
-    error = ((guidance_laplacian(picture) - wanted) ** 2 * weight).sum()
-    return float(error) / max(float((wanted**2 * weight).sum()), 1e-9)
+    weight, error, energy = mask[..., None], 0.0, 0.0
+    # A channel at a time: Laplacians are in double precision.
+    for channel in (slice(c, c + 1) for c in range(picture.shape[2])):
+        ours, own, theirs = (guidance_laplacian(image[..., channel]) for image in (picture, source, target))
+        wanted = own * weight + theirs * (1 - weight)
+        error += float(((ours - wanted) ** 2 * weight).sum())
+        energy += float((wanted**2 * weight).sum())
+    return error / max(energy, 1e-9)

@@ -60,13 +60,11 @@ class Normalised:
 
         window, device = setting.window, setting.device
         reference = setting.begun if setting.name == "second_pass" else window.source
-        tensors = WindowTensors(
-            image_tensor(window.source, device),
-            plane_tensor(window.mask, device),
-            image_tensor(window.target, device),
-            image_tensor(reference, device),
-        )
+        # Before the tensors: it has its own.
         statistics = statistics_of(setting, reference)
+        tensors = WindowTensors(
+            image_tensor(reference, device), plane_tensor(window.mask, device), image_tensor(window.target, device)
+        )
         taps = taps_of(setting.options)
         return NormalisedObjective(setting.network, setting.options, tensors, statistics, taps, setting.tile)
 

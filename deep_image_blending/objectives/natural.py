@@ -24,15 +24,14 @@ from deep_image_blending.solve.pixels import Pixels
 
 @dataclass(frozen=True)
 class WindowTensors:
-    """One window of the scene: source, target, reference (1, 3, h, w) in 0..255, mask (1, 1, h, w) in 0..1.
+    """One window of the scene: reference and target (1, 3, h, w) in 0..255, mask (1, 1, h, w) in 0..1.
 
-    reference: the picture whose content is kept.
+    reference: the picture whose edges and content are kept.
     """
 
-    source: Tensor
+    reference: Tensor
     mask: Tensor
     target: Tensor
-    reference: Tensor
 
 
 Run = Callable[[Tensor], tuple[Tensor, ...]]
@@ -121,7 +120,6 @@ class NormalisedObjective:
             context = Context(
                 network=network,
                 options=options,
-                source=window.source,
                 mask=window.mask,
                 target=window.target,
                 reference=window.reference,

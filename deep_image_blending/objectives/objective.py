@@ -52,16 +52,24 @@ class Objective(Protocol):
 
 
 class Prepared:
-    """What passes on one scene with the same networks have in common, computed once: give one to all of them."""
+    """What passes on one scene with the same networks have in common, computed once: give one to all of them.
 
-    def __init__(self) -> None:
+    again: the first pass will be done again, and its guidance and start are kept for it.
+    """
+
+    def __init__(self, *, again: bool = False) -> None:
         self._kept: dict[object, Any] = {}
+        self._again = again
 
     def once(self, key: object, make: Callable[[], Any]) -> Any:
         """What `make` gave when it was first asked for by this key, which holds all that it depends on."""
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
+
+    def picture(self, key: object, make: Callable[[], Any]) -> Any:
+        """The same of what the first pass alone needs."""
+        return self.once(key, make) if self._again else make()
 
     def latest(self, name: str, key: object, make: Callable[[], Any]) -> Any:
         """The same, of which only the latest of a name is kept: it is large."""

@@ -28,8 +28,8 @@ class Level:
 
 
 def pass_window(name: PassName, scene: Scene, pass_options: PassOptions, network: Network) -> Window:
-    """What a pass sees, at full resolution."""
-    window = scene.window(*surroundings(scene, pass_options, network))
+    """What a pass sees, at full resolution: the source in the first pass alone."""
+    window = scene.window(*surroundings(scene, pass_options, network), sourceless=name == "second_pass")
     if repaints_canvas(name, pass_options):
         window = dataclasses.replace(window, mask=np.ones_like(window.mask))
     return window
@@ -78,8 +78,14 @@ def surroundings(scene: Scene, pass_options: PassOptions, network: Network) -> t
     return kind_of(pass_options.objective).surroundings(scene, network)
 
 
-def tile_of(network: Network, thrifty: bool) -> int:
+CORRECTING_TILE = 384
+"""Side of the tiles where only shallow layers are evaluated, which see little around a tile."""
+
+
+def tile_of(network: Network, thrifty: bool, corrects: bool = False) -> int:
     """The side of the tiles in which features are evaluated; 0 is all at once."""
+    if corrects:
+        return CORRECTING_TILE
     return thrifty_tile(network) if thrifty else 0
 
 

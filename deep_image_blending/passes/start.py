@@ -37,7 +37,7 @@ def first_start(window: Window, options: Options, init_picture: Float | None, pr
         return window.source
     if options.init == "poisson":
         key = ("poisson", window.mask.shape, digest(window.source))
-        started: Float = prepared.once(key, lambda: poisson_start(window))
+        started: Float = prepared.picture(key, lambda: poisson_start(window))
         return started
     if init_picture is None:
         raise InputError(f"--init {options.init!r} is neither noise, paste nor poisson, and no image was given")

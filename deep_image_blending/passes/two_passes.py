@@ -147,16 +147,13 @@ class _Pass:
             begun = averaged(full, level.window.scale // self.window.scale)
             setting = self._setting(level, begun, full, before)
             objective = self._objective(setting)
-            plain = image_tensor(grained(begun, level.window, self.options), self.device)
             if state is None or state.level != index:
-                if objective.start is not None:
-                    base = objective.start
-                else:
-                    base = plain if change is None else plain + _finer(change, plain)
+                x0 = self._started(objective, level, begun, change)
                 done, seconds = (state.evaluation, state.seconds) if state is not None else (0, 0.0)
                 terms = state.first if state is not None else {}
-                solver = self._solver(objective.pixels.gather(base), objective.pixels)
-                state = LoopState(solver, index, done, seconds, first=terms, before=before)
+                state = LoopState(
+                    self._solver(x0, objective.pixels), index, done, seconds, first=terms, before=before
+                )
             else:
                 state.solver.precondition = preconditioner_of(self.options, objective.pixels)
             # What the statistics took is given back before the features' gradients take theirs.
@@ -166,14 +163,28 @@ class _Pass:
                 before = objective.picture(state.solver.best).detach().clamp(0, 255)
             elif index + 1 < len(self.levels):
                 # Without the level's own grain: the next one has another.
-                change = objective.pixels.scatter(state.solver.best).detach() - plain
+                change = objective.pixels.scatter(state.solver.best).detach() - self._plain(level, begun)
                 if not self.options.canvas:
                     change = change * (plane_tensor(level.window.mask, self.device) > 0)
+            if index + 1 < len(self.levels):
+                # The next one's takes the room.
+                del objective
         assert state is not None
         # The published program keeps the iterate after the last update, which nobody evaluates.
         final = state.solver.ask() if state.solver.line_search == "fixed" else state.solver.best
         blend = picture_array(objective.picture(final.detach()))
         return self._result(self.kind.finished(setting, blend), state, status)
+
+    def _plain(self, level: Level, begun: Float) -> Tensor:
+        """What a level starts from before anything has changed, (1, 3, h, w)."""
+        return image_tensor(grained(begun, level.window, self.options), self.device)
+
+    def _started(self, objective: Objective, level: Level, begun: Float, change: Tensor | None) -> Tensor:
+        """The unknowns that a level begins with: the objective's own start, or the coarser level's change."""
+        if objective.start is not None:
+            return objective.pixels.gather(objective.start)
+        plain = self._plain(level, begun)
+        return objective.pixels.gather(plain if change is None else plain + _finer(change, plain))
 
     def _window(self) -> Window:
         """What the pass sees; in the first pass with the source made to meet the target."""
@@ -183,7 +194,7 @@ class _Pass:
         settled = membrane_for(self.scene.agreement()) if membrane == "auto" else membrane
         key = ("source", settled, fine.mask.shape)
         with self.conduct.during("membrane" if settled == "edges" else "guidance"):
-            source = self.conduct.prepared.once(key, lambda: harmonised(fine, settled))
+            source = self.conduct.prepared.picture(key, lambda: harmonised(fine, settled))
         return dataclasses.replace(fine, source=source)
 
     def _begun(self, init_picture: Float | None, first: Float | WrittenPixels | None) -> Float:
@@ -203,7 +214,7 @@ class _Pass:
             begun,
             self.device,
             self.conduct.prepared,
-            tile_of(self.network, self.conduct.thrifty or level.corrects),
+            tile_of(self.network, self.conduct.thrifty, level.corrects),
             level.round,
             before,
             (self.window, full),
@@ -255,8 +266,8 @@ class _Pass:
         return PassResult(
             self.name,
             self.scene,
-            self.window,
-            blend,
+            self.window.cut_to_mask(target=False),
+            blend[self.window.around_mask(0)].copy(),
             status,
             state.evaluation,
             state.seconds,

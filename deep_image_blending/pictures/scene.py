@@ -46,13 +46,14 @@ class Window:
             bounds.append(slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin))
         return bounds[0], bounds[1]
 
-    def cut_to_mask(self) -> Window:
-        """A copy of the part that holds the mask's pixels above 0."""
+    def cut_to_mask(self, *, target: bool) -> Window:
+        """A copy of the part that holds the mask's pixels above 0, without the source; or without pictures."""
         part = self.around_mask(0)
+        mask = self.mask[part].copy()
         return Window(
-            self.source[part].copy(),
-            self.mask[part].copy(),
-            self.target[part].copy(),
+            _blank(mask.shape),
+            mask,
+            self.target[part].copy() if target else _blank(mask.shape),
             self.top + part[0].start,
             self.left + part[1].start,
             self.canvas,
@@ -63,9 +64,10 @@ class Window:
         """The same window with `factor`×`factor` pixels averaged into one; a partial last row or column is cut."""
         if factor == 1:
             return self
+        mask = averaged(self.mask[..., None], factor)[..., 0]
         return Window(
-            averaged(self.source, factor),
-            averaged(self.mask[..., None], factor)[..., 0],
+            averaged(self.source, factor) if self.source.strides[0] else _blank(mask.shape),
+            mask,
             averaged(self.target, factor),
             self.top // factor,
             self.left // factor,
@@ -139,15 +141,20 @@ class Scene:
             least, most = (margin, most) if within else (least, margin - 1)
         return least
 
-    def window(self, margin: int | None, align: int = 1) -> Window:
-        """The region with `margin` pixels around it (None: the whole canvas), its corner a multiple of `align`."""
+    def window(self, margin: int | None, align: int = 1, *, sourceless: bool = False) -> Window:
+        """The region with `margin` pixels around it (None: the whole canvas), its corner a multiple of `align`.
+
+        sourceless: nobody will look at its source, which is left blank.
+        """
         box = self.window_box(margin, align)
         top, left, bottom, right = box
+        target = as_float(self.target.pixels[top:bottom, left:right])
+        if sourceless:
+            return Window(_blank(target.shape[:2]), self.mask_in(box), target, top, left, self.canvas)
         # Around its own frame the source goes on with the colour of its edge: no edge arises where it ends.
         rows = np.clip(np.arange(top, bottom) - self.top, 0, self.source.shape[0] - 1)
         columns = np.clip(np.arange(left, right) - self.left, 0, self.source.shape[1] - 1)
         source = self.source[np.ix_(rows, columns)]
-        target = as_float(self.target.pixels[top:bottom, left:right])
         shown = (
             slice(max(0, self.top - top), max(0, self.top + self.source.shape[0] - top)),
             slice(max(0, self.left - left), max(0, self.left + self.source.shape[1] - left)),
@@ -213,6 +220,11 @@ class Scene:
     def composed(self, window: Window, blend: Float) -> Pixels:
         """The canvas with a blended window, (H, W, 3) as a file has it: the target's own pixels where unmasked."""
         return compose_like(self.target, blend, window.mask > 0, window.top, window.left)
+
+
+def _blank(size: tuple[int, ...]) -> Float:
+    """(h, w, 3) of zeros, in no memory."""
+    return np.broadcast_to(np.float32(0), (*size, 3))
 
 
 def averaged(image: Float, factor: int) -> Float:

@@ -16,7 +16,7 @@ import torch
 from deep_image_blending.errors import InputError
 from deep_image_blending.options.machine import Machine, Precision
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """glibc's names for them, in malloc.h."""
 
 
@@ -83,13 +83,14 @@ def arithmetic(threads: int | None, precision: Precision) -> Iterator[None]:
 def keep_freed() -> None:
     """Have glibc keep what is freed, until `give_back_freed`.
 
-    By itself it maps every large tensor anew, and the system clears its pages each time.
+    By itself it maps every large tensor anew, and the system clears its pages each time. What is very large still
+    is, so that it leaves no gap. All threads take from one heap: what they keep on their own is never given back.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):
             library = ctypes.CDLL(None)
-            for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-                library.mallopt(parameter, 1 << 30)
+            for parameter, value in ((_TRIM_THRESHOLD, 1 << 30), (_MMAP_THRESHOLD, 1 << 25), (_ARENA_MAX, 1)):
+                library.mallopt(parameter, value)
 
 
 def give_back_freed() -> None:

@@ -330,7 +330,7 @@ def _level_plan(
     kind = kind_of(own.objective)
     pixels = size[0] * size[1] if kind.every_pixel else int((mask > 0).sum())
     shortened = network.truncated(taps) if taps else None
-    tile = tile_of(network, way == "thrifty" or stage.corrects) if kind.thrifty else 0
+    tile = tile_of(network, way == "thrifty", stage.corrects) if kind.thrifty else 0
     boxes: list[Box] = []
     framed = _framed(mask) if kind.matches else None
     if framed is not None:

@@ -54,7 +54,7 @@ class Recorder:
         self.options = recorded.options.of(recorded.name)
         masked = optimises_mask_alone(self.options)
         self.windows = {
-            level.window.scale: level.window.cut_to_mask() if masked else level.window
+            level.window.scale: level.window.cut_to_mask(target=True) if masked else level.window
             for level in pass_levels(self.name, recorded.scene, self.options, recorded.network)
         }
         self.shown = (0, 0, *recorded.scene.canvas) if self.options.canvas else recorded.scene.region()

@@ -37,16 +37,19 @@ def sobolev_preconditioner(pixels: Pixels, cutoff: float) -> Callable[[Tensor], 
     spectrum = eigenvalues(size[0], size[0])[:, None] + eigenvalues(size[1], size[1] // 2 + 1)[None]
     scale = 1 / (1 + (spectrum / cutoff).square())
 
-    def apply(vector: Tensor) -> Tensor:
-        grid = vector.new_zeros(3, *size)
+    def smoothed(channel: Tensor) -> Tensor:
+        """One colour of the pixels, (n,)."""
+        grid = channel.new_zeros(size)
         if place is None:
-            grid[:, : box[0], : box[1]] = vector.view(3, *box)
+            grid[: box[0], : box[1]] = channel.view(box)
         else:
-            grid.view(3, -1).index_copy_(1, place, vector.view(3, -1))
+            grid.view(-1).index_copy_(0, place, channel)
         back: Tensor = torch.fft.irfft2(torch.fft.rfft2(grid).mul_(scale), s=size)
-        if place is None:
-            return back[:, : box[0], : box[1]].reshape(-1)
-        return back.reshape(3, -1).index_select(1, place).reshape(-1)
+        return back[: box[0], : box[1]].reshape(-1) if place is None else back.view(-1).index_select(0, place)
+
+    def apply(vector: Tensor) -> Tensor:
+        # A colour at a time: transforms hold several of what they are given.
+        return torch.cat([smoothed(channel) for channel in vector.view(3, -1)])
 
     return apply
 

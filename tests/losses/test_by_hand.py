@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from deep_image_blending.losses.by_hand import squared_laplacian, variation, weighted_form, weighted_gram
+from deep_image_blending.losses.by_hand import chroma, squared_laplacian, variation, weighted_form, weighted_gram
 from deep_image_blending.losses.gradient import laplacian
 from deep_image_blending.losses.total_variation import total_variation
 
@@ -53,6 +53,17 @@ def test_the_squared_laplacian_and_its_gradient_are_autograds() -> None:
 def test_the_variation_and_its_gradient_are_autograds() -> None:
     found, expected = (_drawn(1, 3, 6, 9).requires_grad_(True) for _ in range(2))
     value, plain = variation(found), total_variation(expected)
+    torch.testing.assert_close(value, plain)
+    (3 * value).backward()
+    (3 * plain).backward()
+    torch.testing.assert_close(found.grad, expected.grad)
+
+
+def test_the_chroma_and_its_gradient_are_autograds() -> None:
+    image, weights = _drawn(1, 3, 6, 9), _drawn(1, 1, 6, 9).abs()
+    found, expected = (image.clone().requires_grad_(True) for _ in range(2))
+    value = chroma(found, weights)
+    plain = ((expected - expected.mean(1, keepdim=True)).square() * weights).sum()
     torch.testing.assert_close(value, plain)
     (3 * value).backward()
     (3 * plain).backward()

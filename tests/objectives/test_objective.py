@@ -76,7 +76,7 @@ def test_every_term_and_its_gradient_equal_the_whole_canvas(places: list[tuple[i
     objective = NormalisedObjective(
         network,
         options,
-        WindowTensors(source, mask, target, source),
+        WindowTensors(source, mask, target),
         TargetStatistics(moments),
         (TAPS, "relu2_2"),
         tile,
@@ -137,7 +137,7 @@ def test_gradient_of_every_term_agrees_with_finite_differences() -> None:
     objective = NormalisedObjective(
         network,
         options,
-        WindowTensors(source, mask, target, source),
+        WindowTensors(source, mask, target),
         TargetStatistics(
             target_moments(network, target, TAPS),
             sorted_values={
@@ -261,7 +261,7 @@ def test_colour_held_is_the_square_of_a_shift_and_again_of_its_chroma(shift: tup
         NormalisedObjective(
             network,
             PassOptions(num_steps=1, weights=Weights(content=0.5), backbone="random", colour_weight=colour),
-            WindowTensors(target, mask, target, target),
+            WindowTensors(target, mask, target),
             TargetStatistics(),
             ((), "relu2_2"),
         )

@@ -249,7 +249,7 @@ def test_large_object_comes_out_as_the_exhaustive_way_makes_it(monkeypatch: pyte
     whole = passes.second_pass(scene, options, backbone, start)
     monkeypatch.setattr(schedule, "LARGE", 20_000)
     found = passes.pass_levels("second_pass", scene, options.second, backbone.network)
-    assert [(level.until, level.corrects) for level in found] == [(36, False), (40, True)]
+    assert [(level.until, level.corrects) for level in found] == [(37, False), (40, True)]
     few = passes.second_pass(scene, options, backbone, start)
     inside, outside = scene.canvas_mask() > 0, scene.canvas_mask() == 0
     assert np.array_equal(few.seen()[outside], scene.target.pixels[outside])

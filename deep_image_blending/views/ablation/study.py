@@ -78,7 +78,7 @@ class _Maker:
         plan = variants(ready.options)
         self.total = sum(passes.evaluations_of(variant.options.of(name)) for variant in plan for name in PASSES)
         self.done = 0
-        self._prepared = passes.Prepared()
+        self._prepared = passes.Prepared(again=True)
         self._first: dict[str, RunDirectory] = {}
 
     def make(self, run: RunDirectory, variant: Variant, name: PassName) -> None:
