@@ -42,6 +42,7 @@ from deep_image_blending.passes import (
 )
 from deep_image_blending.pictures import Float, Scene, averaged
 from deep_image_blending.runs import memory_at_hand as memory
+from deep_image_blending.runs.devices import give_back_freed
 from deep_image_blending.runs.room import host_at_hand, shown_gib
 
 Way = Literal["full", "thrifty"]
@@ -49,17 +50,20 @@ WAYS: tuple[Way, ...] = ("full", "thrifty")
 Wanted = Literal["auto", "full", "thrifty"]
 
 _FLOAT = 4
-_LOADED = 80 * 2**20
+_LOADED = 70 * 2**20
 """Code that the passes load, and what convolution libraries and the allocator keep besides the tensors."""
-_GAPS, _GAPS_OF_TILES = 1.7, 2.4
+_GAPS, _GAPS_OF_TILES = 1.65, 2.0
 """What the heap takes for tensors that come and go, over their size: it keeps gaps between those that stay."""
-_MEASURING, _A_MEASURED_PIXEL = 130 * 2**20, 360
+_MEASURING, _A_MEASURED_PIXEL = 115 * 2**20, 160
 """Bytes of measuring a finished picture, at all and a pixel."""
 _WRITTEN = 12
 """Values that writing holds of a canvas pixel: its colours, the encoder's room, the file, and a copy of that with
 its profile."""
-_KEPT = 84
-"""Bytes of a window's pixel that a finished pass leaves to the next: windows, blend, membrane, start."""
+_KEPT = 12
+"""Bytes of a window's pixel that a finished pass leaves to the next: its blend and mask, and what is seen of the
+target."""
+_STUDIED = 23
+"""Values of a window's pixel that come and go while its target is compared with the object."""
 _CUDA_LIBRARIES = 640 * 2**20
 """A CUDA context and the workspaces of its libraries."""
 
@@ -202,6 +206,8 @@ def decide(
 
     `full` and `thrifty` are taken as they are. Raises InputError, with a size that would fit, where nothing does.
     """
+    # What reading has freed is none of it.
+    give_back_freed()
     held = memory.resident()
     hand = at_hand(options.device, held, limit)
     full = plan_run(scene, options, loaded, passes, "full", held)
@@ -408,10 +414,10 @@ def _with_copies(
     patch = 9 * (recipe.AXES + 3)
     hypercolumns = sum(channels[tap] for tap in taps)
     # The field with its patches, before and after they get their length; choices of every fourth position at once.
-    compared = 3 * (grid + own) * patch + 3 * (grid + own) * hypercolumns + 2 * own * (10 * 34 + 2 * patch)
+    compared = 2 * (grid + own) * (patch + hypercolumns) + 2 * own * (10 * 34 + 2 * patch)
     distances = 2 * 1024 * min(recipe.MOST_CANDIDATES, grid) + min(recipe.MOST_CANDIDATES, grid) * patch
     stays = _FLOAT * (theirs + 3 * ours)
-    matching = _FLOAT * (compared + distances + 24 * size[0] * size[1])
+    matching = _FLOAT * (compared + distances + 14 * size[0] * size[1])
     # Colours in CIELAB, in double precision, three channels of several fields.
     colours = 8 * 3 * 10 * (window[2] - window[0]) * (window[3] - window[1])
     if options.device == "cpu":
@@ -458,6 +464,8 @@ def activations(
     if content is not None:
         own = _copies("content", content in network.heads)
         kept += own * _FLOAT * channels[content] * boxes[content].area
+    # The library lays every convolution's weights out anew, for either direction.
+    kept += 2 * element * sum(weight.numel() for weight, _ in network.parameters.values())
     return kept + _FLOAT * max(_gradient(network, layer, boxes) for layer in network.layers)
 
 
@@ -501,13 +509,16 @@ def _counted(
         setup = _target_features(shortened, own, size, element)
         # The surroundings of one region, layer by layer; the window, recoloured and compared with the object.
         widest = max((channels[key] * box.area for one in sizes for key, box in one.items()), default=0)
-        setup = max(setup, 4 * widest * element) + 42 * window
-    # Pictures: source, mask and target of the window on all levels, and the start; the target's, the reference's
-    # and the start's tensors, and one that comes and goes.
-    pictures = int((7 * 4 / 3 + 3) * window)
-    tensors = 12 * window
+        setup = max(setup, 4 * widest * element) + _STUDIED * window
+    # Pictures: mask, target and in the first pass the source of the window on all levels, and the start; what the
+    # recorder has of them.
+    pictures = int(((7 if name == "first_pass" else 4) * 4 / 3 + 3) * window + 4 * 4 / 3 * frame)
+    # The objective's own: target and mask of the window; what losses of pixels compare the frame with.
+    tensors = 4 * window + 20 * frame
+    # The start, and the coarser level's change on it.
+    setup = max(setup, 9 * window + vector)
     # Losses of pixels; a preconditioner's transforms take no more.
-    evaluated += 40 * frame
+    evaluated += 24 * frame
     # The Poisson start and the membrane: double precision, three channels, several fields.
     host_setup = 3 * 2 * 12 * frame if name == "first_pass" else 0
     through, gaps = tensors + kept + solver, _GAPS_OF_TILES if one_at_a_time else _GAPS

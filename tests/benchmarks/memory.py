@@ -84,7 +84,7 @@ def random_weights(name: str, folder: Path) -> Path:
 
 def planned(words: list[str]) -> dict[str, Any]:
     """In a process of its own: what a command plans to take, and its peak."""
-    from deep_image_blending.cli.app import run_command
+    from deep_image_blending.cli.app import main as blend
     from deep_image_blending.runs import plan
 
     decide, decisions = plan.decide, list[plan.Decision]()
@@ -94,8 +94,11 @@ def planned(words: list[str]) -> dict[str, Any]:
         return decisions[-1]
 
     plan.decide = noted
-    if code := run_command(words):
-        raise SystemExit(code)
+    try:
+        blend(words)
+    except SystemExit as ended:
+        if ended.code:
+            raise
     return {"estimate": decisions[-1].plan.peak.host, "measured": peak()}
 
 
