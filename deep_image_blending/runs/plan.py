@@ -518,13 +518,13 @@ def _counted(
     # The start, and the coarser level's change on it.
     setup = max(setup, 9 * window + vector)
     # Losses of pixels; a preconditioner's transforms take no more.
-    evaluated += 24 * frame
+    evaluated = round((_GAPS_OF_TILES if one_at_a_time else _GAPS) * evaluated + _GAPS * 24 * frame)
     # The Poisson start and the membrane: double precision, three channels, several fields.
     host_setup = 3 * 2 * 12 * frame if name == "first_pass" else 0
-    through, gaps = tensors + kept + solver, _GAPS_OF_TILES if one_at_a_time else _GAPS
+    computing = tensors + kept + solver + max(evaluated, setup)
     if options.device == "cpu":
-        return Amount(through + pictures + max(round(gaps * evaluated), setup, host_setup))
-    return Amount(pictures + host_setup, _CUDA_LIBRARIES + through + max(evaluated, setup))
+        return Amount(pictures + max(computing, host_setup))
+    return Amount(pictures + host_setup, _CUDA_LIBRARIES + computing)
 
 
 def _weighed(own: PassOptions) -> list[Loss]:

@@ -41,6 +41,7 @@ print(used.ru_maxrss, used.ru_utime + used.ru_stime)
 ESTIMATED = (
     *(("natural", "embedded", side, 1500, 2000, "full") for side in (96, 200, 400, 560, 800)),
     *(("natural", "embedded", side, 1500, 2000, "thrifty") for side in (560, 800)),
+    ("natural", "embedded", 1600, 3000, 4000, "full"),
     *(
         ("natural", "vgg19", side, 900, 1200, way)
         for side, way in ((200, "full"), (400, "full"), (560, "thrifty"))
@@ -238,7 +239,7 @@ def ratios(_: Path | None) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, help="VGG-19 state dict, to relu3_3 at least")
-    parser.add_argument("--steps", type=int, default=5, help="evaluations a pass where estimates are compared")
+    parser.add_argument("--steps", type=int, default=24, help="evaluations a pass where estimates are compared")
     parser.add_argument("--run-steps", type=int, default=60, help="evaluations a pass on growing canvases")
     parser.add_argument("--object", type=int, default=160)
     parser.add_argument("--cases", default="", help="a part of the names of the cases to estimate")
