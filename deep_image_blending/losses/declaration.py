@@ -60,7 +60,8 @@ def declared() -> Mapping[str, Loss]:
     from deep_image_blending import losses
 
     found = []
-    for module in pkgutil.iter_modules(losses.__path__):
+    # A loss is a file. A folder holds what losses compute with, PyTorch among it, and is no declaration.
+    for module in (one for one in pkgutil.iter_modules(losses.__path__) if not one.ispkg):
         entry = getattr(importlib.import_module(f"{losses.__name__}.{module.name}"), "LOSS", None)
         if isinstance(entry, Loss):
             found.append(entry)
