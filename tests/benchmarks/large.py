@@ -6,6 +6,9 @@ as for a small object. PSNR is between the two ways' pictures in the mask; style
 terms of each picture at full size, through all layers.
 
     python -m tests.benchmarks.large [--sides 400 800 1600] [--exhaustive-up-to 800] [--threads 2]
+    python -m tests.benchmarks.large --sides 1600 --files large
+
+The second writes the pictures, and does no more: `blend run --timings` on them is a whole run.
 """
 
 from __future__ import annotations
@@ -46,8 +49,8 @@ GRAIN = 6.0
 EXHAUSTIVE = 1 << 60
 
 
-def scene_of(side: int) -> Scene:
-    """The mug, `side` pixels long, on a canvas two and a half times as wide."""
+def pictures_of(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mug, `side` pixels long, and a canvas two and a half times as wide: source, mask and target, uint8."""
     demo = demo_named("coffee")
     mask = (load_mask(demo.mask) > 0) * np.uint8(255)
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
@@ -62,9 +65,21 @@ def scene_of(side: int) -> Scene:
 
     source = enlarged(demo.source, size, 0.5)
     target = enlarged(demo.target, (round(2.5 * side), round(1.875 * side)), GRAIN)
-    placed = Image.fromarray(mask).resize(size, Image.Resampling.BICUBIC)
-    on = np.asarray(placed, np.float32) / 255
+    return source, np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BICUBIC)), target
+
+
+def scene_of(side: int) -> Scene:
+    """The same as a scene."""
+    source, mask, target = pictures_of(side)
+    on = mask.astype(np.float32) / 255
     return compose_scene(load_picture(source), on, load_picture(target), Placement())
+
+
+def written(side: int, folder: Path) -> None:
+    """The same as files, for `blend run`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, pixels in zip(("source", "mask", "target"), pictures_of(side), strict=True):
+        Image.fromarray(pixels).save(folder / f"{name}.png")
 
 
 def one(side: int, exhaustive: bool, threads: int, picture: Path) -> dict[str, Any]:
@@ -120,11 +135,15 @@ def main() -> None:
         "--exhaustive-up-to", type=int, default=800, help="largest object that both ways are tried on"
     )
     parser.add_argument("--threads", type=int, default=2, help="of each run")
+    parser.add_argument("--files", type=Path, help="write the pictures of the last side into this folder instead")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         side, way, threads, picture = given.one
         print(json.dumps(one(int(side), way == "all", int(threads), Path(picture))))
+        return
+    if given.files:
+        written(given.sides[-1], given.files)
         return
     table = Table("object", "megapixels", "way", "seconds", "processor", "GiB", "style", "content", "PSNR")
     costs = []
