@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from deep_image_blending.errors import InputError
@@ -73,8 +74,8 @@ class Normalised:
 
         return Pixels(target, mask)
 
-    def finished(self, setting: Setting, blend: Float) -> Float:
-        return blend
+    def finisher(self, setting: Setting) -> Callable[[Float], Float]:
+        return _as_it_is
 
 
 class Published:
@@ -122,8 +123,8 @@ class Published:
 
         return Pixels(target, None)
 
-    def finished(self, setting: Setting, blend: Float) -> Float:
-        return blend
+    def finisher(self, setting: Setting) -> Callable[[Float], Float]:
+        return _as_it_is
 
 
 class Painted:
@@ -165,10 +166,14 @@ class Painted:
 
         return PaintedPixels(target, mask)
 
-    def finished(self, setting: Setting, blend: Float) -> Float:
+    def finisher(self, setting: Setting) -> Callable[[Float], Float]:
         from deep_image_blending.objectives import painted
 
-        return painted.finished(setting, blend)
+        return functools.partial(painted.finished, setting)
+
+
+def _as_it_is(blend: Float) -> Float:
+    return blend
 
 
 _KINDS: Mapping[str, Kind] = {"normalised": Normalised(), "published": Published(), "painted": Painted()}

@@ -150,7 +150,7 @@ class NormalisedObjective:
 
     def _measured(self, blend: Tensor) -> list[dict[str, Parts]]:
         """What each loss keeps of each region's features, by its name."""
-        if not self.tile or not torch.is_grad_enabled():
+        if not self.tile or not self.regions or not torch.is_grad_enabled():
             return [
                 self._measure(index, region, self._seen_part(blend, region.box))
                 for index, region in enumerate(self.regions)

@@ -164,6 +164,6 @@ class Kind(Protocol):
         """What a vector stands for in a window's target (1, 3, h, w) and mask (1, 1, h, w)."""
         ...
 
-    def finished(self, setting: Setting, blend: Float) -> Float:
-        """The pass's picture (h, w, 3) at full resolution, from that of its last stage."""
+    def finisher(self, setting: Setting) -> Callable[[Float], Float]:
+        """What makes the pass's picture (h, w, 3) at full resolution of that of its last stage."""
         ...

@@ -148,32 +148,35 @@ class _Pass:
             setting = self._setting(level, begun, full, before)
             objective = self._objective(setting)
             if state is None or state.level != index:
-                x0 = self._started(objective, level, begun, change)
+                solver = self._solver(self._started(objective, level, begun, change), objective.pixels)
                 done, seconds = (state.evaluation, state.seconds) if state is not None else (0, 0.0)
                 terms = state.first if state is not None else {}
-                state = LoopState(
-                    self._solver(x0, objective.pixels), index, done, seconds, first=terms, before=before
-                )
+                state = LoopState(solver, index, done, seconds, first=terms, before=before)
             else:
                 state.solver.precondition = preconditioner_of(self.options, objective.pixels)
+            finish, last = self.kind.finisher(setting), index + 1 == len(self.levels)
+            del setting
+            if last:
+                # Nobody looks at it any more, and the solver needs the room.
+                del full, begun
             # What the statistics took is given back before the features' gradients take theirs.
             self.conduct.phase("evaluations" + _at(level.window.scale))
             status = self._minimised(objective, state, level)
             if level.round is not None:
                 before = objective.picture(state.solver.best).detach().clamp(0, 255)
-            elif index + 1 < len(self.levels):
+            elif not last:
                 # Without the level's own grain: the next one has another.
                 change = objective.pixels.scatter(state.solver.best).detach() - self._plain(level, begun)
                 if not self.options.canvas:
                     change = change * (plane_tensor(level.window.mask, self.device) > 0)
-            if index + 1 < len(self.levels):
+            if not last:
                 # The next one's takes the room.
                 del objective
         assert state is not None
         # The published program keeps the iterate after the last update, which nobody evaluates.
         final = state.solver.ask() if state.solver.line_search == "fixed" else state.solver.best
         blend = picture_array(objective.picture(final.detach()))
-        return self._result(self.kind.finished(setting, blend), state, status)
+        return self._result(finish(blend), state, status)
 
     def _plain(self, level: Level, begun: Float) -> Tensor:
         """What a level starts from before anything has changed, (1, 3, h, w)."""

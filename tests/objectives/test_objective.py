@@ -123,6 +123,8 @@ def test_every_term_and_its_gradient_equal_the_whole_canvas(places: list[tuple[i
 
 
 def test_gradient_of_every_term_agrees_with_finite_differences() -> None:
+    # Some draws step over a kink of ReLU, where differences are no gradient.
+    torch.manual_seed(0)
     size = (24, 28)
     network = load_backbone("random", set(TAPS)).network.to(torch.device("cpu"), F64)
     source, target = (_tensor(smooth_picture(seed, *size)) for seed in (5, 6))
