@@ -43,17 +43,15 @@ def laplacian(image: Tensor, border: Literal["zero", "replicate"] = "zero") -> T
     return result + image * outside
 
 
-def gradient_loss(blend_laplacian: Tensor, guidance: Tensor, energy: Tensor | float | None = None) -> Tensor:
-    """Squared difference between the blend's Laplacian and the guidance field `∇²S·M + ∇²T·(1-M)`.
-
-    The mean over all elements (Zhang et al., 2020), or the sum over `energy`, the guidance's own energy.
+def gradient_loss(blend_laplacian: Tensor, guidance: Tensor) -> Tensor:
+    """Mean squared difference of the blend's Laplacian and the guidance field `∇²S·M + ∇²T·(1-M)` (Zhang et al.,
+    2020).
 
     >>> import torch
     >>> float(gradient_loss(torch.ones(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)))
     1.0
     """
-    difference = (blend_laplacian - guidance).square()
-    return difference.mean() if energy is None else difference.sum() / energy
+    return (blend_laplacian - guidance).square().mean()
 
 
 class GradientTerm:
