@@ -20,6 +20,12 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """glibc's names for them, in malloc.h."""
 
 
+def available_devices() -> list[str]:
+    """The names of the devices that are there, the CPU first."""
+    found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    return [*found, "mps"] if torch.backends.mps.is_available() else found
+
+
 def resolve_device(machine: Machine) -> tuple[str, str | None]:
     """The device that a machine's options mean, and what to say of it.
 
@@ -31,9 +37,7 @@ def resolve_device(machine: Machine) -> tuple[str, str | None]:
     number = machine.gpu_id if machine.gpu_id is not None else machine.gpu
     if machine.device is not None and number is not None:
         raise InputError("give either --device or --gpu-id, not both")
-    available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        available.append("mps")
+    available = available_devices()
     name = machine.device or "auto"
     if number is not None:
         if len(available) == 1:

@@ -33,7 +33,7 @@ from deep_image_blending.passes import Phase
 from deep_image_blending.pictures import Float
 from deep_image_blending.pictures.demo import demo_unless_given
 from deep_image_blending.pictures.placement import Placement
-from deep_image_blending.runs.devices import resolve_device, resolve_precision
+from deep_image_blending.runs.devices import available_devices, resolve_device, resolve_precision
 from deep_image_blending.runs.directory import RunDirectory, require_free, require_kept
 from deep_image_blending.runs.inputs import Inputs, Say, SceneKind, inputs_of, read_inputs
 from deep_image_blending.solve.loop import Observer
@@ -198,6 +198,8 @@ def resumed_job(path: Path, given: Given, passes: tuple[PassName, ...]) -> Job:
         inputs = inputs_of(run, placement, on_host(machine, stored))
     done = {name for name, entry in run.manifest.get("passes", {}).items() if entry.get("status") == "done"}
     left = tuple(name for name in passes if name not in done)
+    if left:
+        _require_device(stored, path, "go on where it is, or start a new run")
     # A pass goes on the way it was begun, so that it ends with the same picture, bit for bit.
     begun = {run.manifest.get("passes", {}).get(name, {}).get("memory") for name in left}
     if machine.memory == "auto" and "thrifty" in begun:
@@ -236,6 +238,7 @@ def again_job(path: Path, given: Given) -> Job:
     said: tuple[str, ...] = ()
     if _of_device(machine):
         options, said = _on_device(options, machine)
+    _require_device(options, path, "give another --device")
     with timings.part("reading"):
         inputs = inputs_of(run, stored.placement, on_host(machine, options))
     return Job(
@@ -268,6 +271,16 @@ def on_host(machine: Machine, options: Options) -> float | None:
 def _of_device(machine: Machine) -> bool:
     asked = (machine.device, machine.gpu_id, machine.gpu)
     return any(one is not None for one in asked) or machine.precision != "auto"
+
+
+def _require_device(options: Options, path: Path, remedy: str) -> None:
+    """Raise InputError where a run's device is not there, as on another machine."""
+    available = available_devices()
+    if options.device not in available:
+        raise InputError(
+            f"run '{path}' was begun on device {options.device!r}, which is not there "
+            f"(available: {', '.join(available)}); {remedy}"
+        )
 
 
 def _on_device(options: Options, machine: Machine) -> tuple[Options, tuple[str, ...]]:

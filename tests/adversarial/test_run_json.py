@@ -86,6 +86,26 @@ def _tried(trial: Trial, finished: Path, command: str, tries: int | None) -> Non
             assert tried.complaint
 
 
+@pytest.mark.parametrize("device", ["", "cuda:77", "auto", "meta", "x"])
+def test_a_device_that_is_not_there_is_one_line_that_says_what_to_do(
+    trial: Trial, finished: Path, device: str
+) -> None:
+    """A run that was begun on a graphics card, on a machine without."""
+    manifest = json.loads((finished / "run.json").read_text())
+    manifest["options"]["device"] = device
+    (finished / "run.json").write_text(json.dumps(manifest))
+    # There is nothing left to do.
+    assert trial(*COMMANDS["resume"].format(run=finished).split()).code == 0
+    manifest["passes"]["second_pass"]["status"] = "interrupted"
+    (finished / "run.json").write_text(json.dumps(manifest))
+    for command, remedy in (("resume", "go on where it is"), ("second-pass", "give another --device")):
+        tried = trial(*COMMANDS[command].format(run=finished).split())
+        assert tried.code == 2
+        assert f"device {device!r}, which is not there (available: cpu" in tried.complaint
+        assert remedy in tried.complaint
+    assert trial(*COMMANDS["second-pass"].format(run=finished).split(), "--device", "cpu").code == 0
+
+
 @pytest.mark.parametrize("command", ["compare", "evaluate", "resume"])
 def test_some_changes_for_every_command(trial: Trial, finished: Path, command: str) -> None:
     _tried(trial, finished, command, TRIES)
