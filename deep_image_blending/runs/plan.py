@@ -510,9 +510,9 @@ def _counted(
         # The surroundings of one region, layer by layer; the window, recoloured and compared with the object.
         widest = max((channels[key] * box.area for one in sizes for key, box in one.items()), default=0)
         setup = max(setup, 4 * widest * element) + _STUDIED * window
-    # Pictures: mask, target and in the first pass the source of the window on all levels, and the start; what the
-    # recorder has of them.
-    pictures = int(((7 if name == "first_pass" else 4) * 4 / 3 + 3) * window + 4 * 4 / 3 * frame)
+    # Pictures: mask, target and in the first pass the source of the window on all levels; what the recorder has of
+    # them. The start is there until the evaluations.
+    pictures, start = int((7 if name == "first_pass" else 4) * 4 / 3 * window + 4 * 4 / 3 * frame), 3 * window
     # The objective's own: target and mask of the window; what losses of pixels compare the frame with.
     tensors = 4 * window + 20 * frame
     # The start, and the coarser level's change on it.
@@ -521,10 +521,10 @@ def _counted(
     evaluated = round((_GAPS_OF_TILES if one_at_a_time else _GAPS) * evaluated + _GAPS * 24 * frame)
     # The Poisson start and the membrane: double precision, three channels, several fields.
     host_setup = 3 * 2 * 12 * frame if name == "first_pass" else 0
-    computing = tensors + kept + solver + max(evaluated, setup)
+    computing = tensors + kept + solver + max(evaluated, setup + start)
     if options.device == "cpu":
-        return Amount(pictures + max(computing, host_setup))
-    return Amount(pictures + host_setup, _CUDA_LIBRARIES + computing)
+        return Amount(pictures + max(computing, host_setup + start))
+    return Amount(pictures + host_setup + start, _CUDA_LIBRARIES + computing)
 
 
 def _weighed(own: PassOptions) -> list[Loss]:
