@@ -134,8 +134,9 @@ class NormalisedObjective:
         # The part of the window that any loss sees: an evaluation's pictures are of its size.
         self.seen = functools.reduce(union, (region.box for region in self.regions), self.frame)
         target, mask = _cut(self.target, self.seen).contiguous(), _cut(self.mask, self.seen).contiguous()
-        index = torch.nonzero(mask.flatten() > 0).flatten()
-        self._view = (target, index, target.reshape(3, -1)[:, index], mask.reshape(1, -1)[:, index])
+        pixels = Pixels(target, mask)
+        assert pixels.index is not None
+        self._view = (target, pixels.index, pixels.gather(target), mask.reshape(1, -1)[:, pixels.index])
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
         blend: Tensor = _Blended.apply(x, *self._view)  # type: ignore[no-untyped-call]
