@@ -117,6 +117,14 @@ def shortened(data: bytes) -> Checked:
     return Checked(file, None, large, tuple(dict.fromkeys(remarks)))
 
 
+def without_rows(data: bytes) -> bytes:
+    """A PNG's heading and metadata, also those behind its rows. Raises ValueError for a damaged chunk."""
+    file = shortened(data).data
+    rows = (b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT")
+    described = [whole for kind, _, whole in _chunks(file) if kind not in rows]
+    return b"".join((file[:8], *described, _chunk(b"IDAT", b""), _chunk(b"IEND", b"")))
+
+
 @dataclass(frozen=True)
 class Checked:
     """data: the file without what is too long for Pillow. deep: the values (H, W[, C]) of 16 bits, which Pillow

@@ -88,10 +88,11 @@ def picture_heading(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Head
         elif data.startswith(TIFF_SIGNATURES):
             width, height, orientation = tiff_size(data)
         else:
-            image = _opened(path, png.shortened(data).data if data.startswith(png.SIGNATURE) else data)
+            image = _opened(path, png.without_rows(data) if data.startswith(png.SIGNATURE) else data)
             width, height, orientation = *image.size, 1
             with suppress(Exception):
-                orientation = image.getexif().get(ORIENTATION, 1)
+                # A PNG's own method decodes its rows before it looks.
+                orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
         require_size(name, width, height, max_pixels)
     size = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
     deep = data.startswith(TIFF_SIGNATURES) or (data.startswith(png.SIGNATURE) and data[24:25] == b"\x10")

@@ -125,6 +125,19 @@ def test_a_text_too_long_is_left_out_and_the_picture_read(
     assert picture.notes == ("a text in it is too long and was left out",)
 
 
+def test_a_size_is_upright_and_known_without_decoding_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = _file(_noise(9, 7))
+    behind = png_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    (tmp_path / "a.png").write_bytes(file[:-12] + behind + file[-12:])
+    assert load_picture(tmp_path / "a.png").pixels.shape == (7, 9, 3)
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda _: pytest.fail("decoded"))
+    assert picture_size(tmp_path / "a.png") == (7, 9)
+
+
 def test_a_colour_profile_longer_than_pillow_takes_is_used(tmp_path: Path) -> None:
     # Little CMS takes no notice of what lies behind the profile's own tags.
     length = 2 * PngImagePlugin.MAX_TEXT_CHUNK
