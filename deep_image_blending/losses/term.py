@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -66,9 +67,15 @@ class Context:
         from deep_image_blending.networks.region import RegionFeatures
 
         rows, columns = region.box.slices()
-        own = region.features
-        found = RegionFeatures(own.network, self.reference, region.box, own.taps)
+        found = region.features
+        if not self._around_alike:
+            found = RegionFeatures(found.network, self.reference, region.box, found.taps)
         return found(self.reference[:, :, rows, columns])[tap]
+
+    @functools.cached_property
+    def _around_alike(self) -> bool:
+        """Whether the reference is the target outside the mask: it has the same surroundings then."""
+        return bool(((self.mask > 0) | (self.reference == self.target)).all())
 
 
 class Term(Protocol):

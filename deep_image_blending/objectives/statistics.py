@@ -56,7 +56,7 @@ def target_statistics(setting: Setting, own: Float) -> TargetStatistics:
     weights: dict[str, Tensor] | None = None
     full: Tensor | None = None
     if options.weights["style"] and options.style_from == "similar":
-        full = _resembling(setting, target, mask, style_taps[-1])
+        full = _resembling(setting, style_taps[-1])
         sizes, strides = network.sizes((target.shape[2], target.shape[3])), network.strides()
         weights = {tap: resample(full, strides[tap], sizes[tap]) for tap in style_taps}
     if options.palette < 1:
@@ -78,22 +78,28 @@ def target_statistics(setting: Setting, own: Float) -> TargetStatistics:
     return TargetStatistics(moments, totals, histogram)
 
 
-def _resembling(setting: Setting, target: Tensor, mask: Tensor, tap: str) -> Tensor:
+def _resembling(setting: Setting, tap: str) -> Tensor:
     """How much each pixel of the window's target resembles the object, (1, 1, h, w), mean 1."""
-    network, window = setting.network, setting.window
-    shown = target + mask * (image_tensor(setting.begun, setting.device) - target)
-    size, factor = (mask.shape[2], mask.shape[3]), 1
+    network, window, begun = setting.network, setting.window, setting.begun
+    size, factor = window.mask.shape, 1
     while size[0] * size[1] > MOST_COMPARED * factor**2:
         factor *= 2
+    if factor > 1:
+        # As the coarser resolution has it, which has looked at it already, if there was one.
+        coarser = factor * window.scale // setting.fine.scale
+        window, begun = setting.fine.coarser(coarser), averaged(setting.full, coarser)
+    target, mask = (image_tensor(window.target, setting.device), plane_tensor(window.mask, setting.device))
 
-    def reduced(image: Tensor) -> Tensor:
-        return image if factor == 1 else F.avg_pool2d(image, factor, ceil_mode=True)
+    def compared() -> Tensor:
+        # Both passes see the same of the target.
+        place = (window.top, window.left, window.scale, window.mask.shape)
+        key = ("pooled", network.name, network.normalisation, tap, place)
+        seen = setting.prepared.once(key, lambda: pooled(network, target, tap))
+        shown = target + mask * (image_tensor(begun, setting.device) - target)
+        return similarity(network, seen, shown, mask, tap)
 
-    # Both passes see the same of it.
-    place = (window.top, window.left, window.scale, window.mask.shape)
-    key = ("pooled", network.name, network.normalisation, tap, place)
-    seen = setting.prepared.once(key, lambda: pooled(network, reduced(target), tap))
-    found = similarity(network, seen, reduced(shown), reduced(mask), tap)
+    key = (network.name, network.normalisation, tap, window.scale, digest(begun))
+    found: Tensor = setting.prepared.latest("resembling", key, compared)
     return found if factor == 1 else F.interpolate(found, size=size, mode="bilinear", align_corners=False)
 
 

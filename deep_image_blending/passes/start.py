@@ -66,14 +66,10 @@ def harmonised(window: Window, membrane: Literal["full", "edges", "none"]) -> Fl
     result, part = window.target.copy(), window.around_mask(8)
     known = np.zeros(window.mask.shape, np.bool_)
     known[window.shown] = True
-    if membrane == "none":
-        inside = window.mask[part][..., None] > 0
-        result[part] = np.where(inside, window.source[part], window.target[part])
-        return result
-    added = edge_stopping_membrane(
-        window.source[part], window.target[part], window.mask[part] > 0, known=known[part]
-    )
-    result[part] = (window.source[part] + added).clip(0, 255)
+    inside, added = window.mask[part] > 0, np.zeros((), np.float64)
+    if membrane == "edges":
+        added = edge_stopping_membrane(window.source[part], window.target[part], inside, known=known[part])
+    result[part] = np.where(inside[..., None], (window.source[part] + added).clip(0, 255), window.target[part])
     return result
 
 

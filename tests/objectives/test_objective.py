@@ -62,11 +62,16 @@ PLACES = {
 
 @pytest.mark.parametrize("places", PLACES.values(), ids=PLACES.keys())
 @pytest.mark.parametrize("tile", [0, 8], ids=["at once", "tile by tile"])
-def test_every_term_and_its_gradient_equal_the_whole_canvas(places: list[tuple[int, int]], tile: int) -> None:
+@pytest.mark.parametrize("laid", [False, True], ids=["other surroundings", "the target around the source"])
+def test_every_term_and_its_gradient_equal_the_whole_canvas(
+    places: list[tuple[int, int]], tile: int, laid: bool
+) -> None:
     size = (102, 126)
     network = load_backbone("random", set(TAPS)).network.to(torch.device("cpu"), F64)
     source, target = (_tensor(smooth_picture(seed, *size)) for seed in (5, 6))
     mask = 0.25 * _mask(places, size) + 0.75 * (_mask(places, size) > 0.5)
+    if laid:
+        source = torch.where(mask > 0, source, target)
     moments = target_moments(network, target, TAPS)
     options = PassOptions(
         num_steps=1,
