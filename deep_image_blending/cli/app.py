@@ -73,6 +73,8 @@ def main(arguments: list[str] | None = None) -> None:
     # Threads that wait must sleep. PyTorch's would spin: on a busy machine each keeps the other from its core, and
     # a run takes many times as long. It is read when PyTorch loads, which is later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # NumPy's matrix products are small here, and made in threads of ours: OpenBLAS's own would only wait.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Large tensors lie on large pages, one after the other, with a tenth less in gaps between them.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # A run that is told to end, or whose terminal closes, is interrupted as by Ctrl-C, at any moment of it.
