@@ -71,8 +71,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     prepare_streams()
     # Threads that wait must sleep. PyTorch's would spin: on a busy machine each keeps the other from its core, and
-    # a run takes many times as long. It is read when PyTorch loads, which is later.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # a run takes many times as long. They look around for some microseconds before they lie down, since to be
+    # woken takes as long, a hundred times an evaluation. It is read when PyTorch loads, which is later.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     # NumPy's matrix products are small here, and made in threads of ours: OpenBLAS's own would only wait.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Large tensors lie on large pages, one after the other, with a tenth less in gaps between them.

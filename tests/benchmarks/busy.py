@@ -3,7 +3,8 @@
     python -m tests.benchmarks.busy [--processes 2] [--repeats 1]
 
 Prints the wall time of `blend run` on the bundled demo, idle and busy, and its ratio to the idle one; with threads
-that spin (`OMP_WAIT_POLICY=ACTIVE`, OpenMP's own way) and that sleep (the program's).
+that spin (`OMP_WAIT_POLICY=ACTIVE`, OpenMP's own way), that sleep at once (`PASSIVE`), and that look around for
+some microseconds before they sleep (the program's).
 """
 
 from __future__ import annotations
@@ -31,16 +32,25 @@ def load(processes: int) -> Iterator[None]:
             one.wait()
 
 
-def seconds(policy: str, repeats: int, limit: float) -> float:
+WAYS = {
+    "as the program has it": {},
+    "sleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "spin": {"OMP_WAIT_POLICY": "ACTIVE"},
+}
+
+
+def seconds(way: str, repeats: int, limit: float) -> float:
     """Median wall time of a run, start included; infinite where one takes longer than `limit` seconds."""
     found = []
+    plain = {
+        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "deep_image_blending.cli", "run", "--output-dir", f"{folder}/run"]
             begun = time.perf_counter()
             try:
-                environment = os.environ | {"OMP_WAIT_POLICY": policy}
-                subprocess.run([*command, "--quiet"], check=True, timeout=limit, env=environment)
+                subprocess.run([*command, "--quiet"], check=True, timeout=limit, env=plain | WAYS[way])
             except subprocess.TimeoutExpired:
                 return float("inf")
             found.append(time.perf_counter() - begun)
@@ -53,14 +63,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--limit", type=float, default=240.0, help="seconds after which a run is given up")
     given = parser.parse_args()
-    idle = seconds("PASSIVE", given.repeats, given.limit)
-    print(f"idle, waiting threads sleep: {idle:.1f} s", flush=True)
-    spinning = seconds("ACTIVE", given.repeats, given.limit)
-    print(f"idle, waiting threads spin:  {spinning:.1f} s, {spinning / idle:.2f} times", flush=True)
+    own = 0.0
+    for way in WAYS:
+        idle = seconds(way, given.repeats, given.limit)
+        own = own or idle
+        print(f"idle, waiting threads {way}: {idle:.1f} s, {idle / own:.2f} times", flush=True)
     with load(given.processes):
-        for policy, word in (("PASSIVE", "sleep"), ("ACTIVE", "spin")):
-            busy = seconds(policy, given.repeats, given.limit)
-            print(f"busy, waiting threads {word}: {busy:.1f} s, {busy / idle:.2f} times the idle one", flush=True)
+        for way in WAYS:
+            busy = seconds(way, given.repeats, given.limit)
+            print(f"busy, waiting threads {way}: {busy:.1f} s, {busy / own:.2f} times the idle one", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -222,16 +223,21 @@ def test_help_is_quick_because_torch_is_not_imported() -> None:
 @pytest.mark.parametrize("given", [None, "ACTIVE"])
 def test_threads_that_wait_sleep_unless_the_user_says_otherwise(given: str | None, case: Case) -> None:
     """OpenMP itself tells what it has read."""
-    plain = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    plain = {
+        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
     wanted = {} if given is None else {"OMP_WAIT_POLICY": given}
     done = subprocess.run(
         [sys.executable, "-m", "deep_image_blending.cli", "run", *case.options(), "--dry-run"],
         capture_output=True,
         text=True,
         check=True,
-        env=plain | wanted | {"OMP_DISPLAY_ENV": "true"},
+        env=plain | wanted | {"OMP_DISPLAY_ENV": "verbose"},
     )
     assert f"OMP_WAIT_POLICY = '{given or 'PASSIVE'}'" in done.stderr
+    # Not at once: they turn round some times first.
+    (turns,) = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
+    assert int(turns) > 1_000_000 if given else 0 < int(turns) < 10_000
 
 
 def test_errors_are_one_line_on_stderr_and_exit_code_2(case: Case) -> None:
