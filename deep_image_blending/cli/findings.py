@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -52,6 +54,7 @@ def findings() -> list[Finding]:
         return [*found, _disk(), _ffmpeg(), _demo(), _terminal()]
     return [
         *found,
+        _bytecode(),
         *_devices(),
         _checked("threads", _threads, REINSTALL),
         _checked("embedded weights", _embedded, REINSTALL),
@@ -78,6 +81,16 @@ def _package(name: str) -> Finding:
         return Finding(name, metadata.version(name))
     except metadata.PackageNotFoundError:
         return Finding(name, "missing", f"pip install {name}")
+
+
+def _bytecode() -> Finding:
+    """Where none is kept, runs start a second or two later: it is fine, but worth a word."""
+    origin = importlib.util.find_spec("torch")
+    source = "" if origin is None else origin.origin or ""
+    if not source.endswith(".py") or Path(importlib.util.cache_from_source(source)).is_file():
+        return Finding("bytecode", "PyTorch's is kept")
+    once = f"to have it, run once: {sys.executable} -m compileall -q {Path(source).parent}"
+    return Finding("bytecode", f"none of PyTorch's is kept, and every start compiles its sources; {once}")
 
 
 def _devices() -> Iterator[Finding]:

@@ -23,7 +23,7 @@ import argparse
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -270,12 +270,18 @@ def published(steps: int) -> Options:
     """The published objective on the embedded backbone, which needs a line search."""
     options = presets.preset("wacv2020")
     for name in PASSES:
-        own = on_embedded(options.of(name))
-        options = options.with_pass(name, dataclasses.replace(own, num_steps=steps))
-    return dataclasses.replace(options, published_input=False)
+        options = options.with_pass(name, on_embedded(options.of(name)))
+    return dataclasses.replace(with_budget(options, steps), published_input=False)
 
 
-def methods(weights: Path | None, published_steps: int) -> dict[str, Method]:
+def with_budget(options: Options, evaluations: int) -> Options:
+    """The same options with so many evaluations a pass."""
+    for name in PASSES:
+        options = options.with_pass(name, dataclasses.replace(options.of(name), num_steps=evaluations))
+    return options
+
+
+def methods(weights: Path | None, published_steps: int, budgets: Sequence[int] = ()) -> dict[str, Method]:
     natural = presets.preset("natural")
     found = {
         "paste": paste,
@@ -285,6 +291,8 @@ def methods(weights: Path | None, published_steps: int) -> dict[str, Method]:
         "natural, first pass": ours(natural, last="first_pass"),
         "natural": ours(natural),
     }
+    for budget in budgets:
+        found[f"natural, {budget}"] = ours(with_budget(natural, budget))
     if weights is not None:
         found["natural, VGG-19"] = ours(on("vgg19", natural), weights)
     if published_steps:
@@ -349,6 +357,9 @@ def main() -> None:
     parser.add_argument(
         "--published-steps", type=int, default=200, help="evaluations of wacv2020; 0 leaves it out"
     )
+    parser.add_argument(
+        "--budgets", type=int, nargs="+", default=[], help="natural with so many evaluations a pass, as well"
+    )
     parser.add_argument("--only", help="cases whose name has this in it")
     parser.add_argument(
         "--loosened",
@@ -360,7 +371,7 @@ def main() -> None:
     given = parser.parse_args()
     every = cases(given.scale, loose=given.loosened)
     chosen = [case for case in every if given.only is None or given.only in case.name]
-    by_name = loose_methods() if given.loosened else methods(given.weights, given.published_steps)
+    by_name = loose_methods() if given.loosened else methods(given.weights, given.published_steps, given.budgets)
     run(chosen, by_name, given.json, given.sheet)
 
 

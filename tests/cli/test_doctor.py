@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -104,6 +105,23 @@ def test_cached_weights_are_checked_by_the_hash_in_their_name(
     # Weights that can be fetched when they are needed are not missing.
     assert _found("resnet50 weights").fine
     assert "not cached" in _found("resnet50 weights").found
+
+
+def test_bytecode_that_is_not_kept_is_said_with_the_command_that_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "torch"
+    package.mkdir()
+    source = package / "__init__.py"
+    source.write_text("value = 1\n")
+    spec = importlib.util.spec_from_file_location("torch", source)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
+    said = _found("bytecode")
+    assert said.fine
+    assert not list(package.glob("*/*.pyc"))
+    command = said.found.rpartition("run once: ")[2].split()
+    subprocess.run(command, check=True)
+    assert _found("bytecode").found == "PyTorch's is kept"
 
 
 def test_damaged_embedded_weights_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
