@@ -24,7 +24,7 @@ OTHERS = {
     # Of the benchmarks, and of what the architecture's examples declare.
     *("--sizes", "--patience", "--direct-up-to", "--large", "--scale", "--published-steps", "--sheet", "--times"),
     *("--loosened", "--brightness-weight", "--pictures", "--pastes", "--sides", "--exhaustive-up-to", "--boxes"),
-    *("--files", "--only", "--budgets"),
+    *("--files", "--only", "--budgets", "--repeats"),
 }
 
 

@@ -162,7 +162,7 @@ def test_size_that_is_said_to_fit_fits() -> None:
     scene, (options, loaded) = _scene(400, 600, 800), _loaded()
     devices.give_back_freed()
     found = plan.plan_run(scene, options, loaded, BOTH, "thrifty")
-    limit = found.held + (found.peak.host - found.held) * 3 // 5
+    limit = found.held + (found.peak.host - found.held) * 7 // 10
     with pytest.raises(InputError) as refusal:
         plan.decide(scene, options, loaded, BOTH, limit=limit)
     said = re.search(r"--ss (\d+) --ts (\d+) would fit", str(refusal.value))
