@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.objectives.objective import Prepared
@@ -18,11 +20,14 @@ from deep_image_blending.objectives.target_style import (
 from deep_image_blending.options.pass_options import PassOptions
 from deep_image_blending.options.run_options import Options
 from deep_image_blending.pictures import Float
-from deep_image_blending.pictures.scene import Window
+from deep_image_blending.pictures.scene import Window, averaged
 from deep_image_blending.pictures.tensors import image_tensor
 from deep_image_blending.solve.membrane import edge_stopping_membrane
+from deep_image_blending.solve.multigrid import Bool
 from deep_image_blending.solve.poisson import guidance_laplacian, solve_poisson
 
+STEEP = 400_000
+"""Pixels of an object's box up to which its contour is steep enough from pixel to pixel to stop a membrane."""
 SAME_SCENE = 0.7
 """`Scene.agreement` from which on the surroundings count as the same scene's."""
 
@@ -68,9 +73,33 @@ def harmonised(window: Window, membrane: Literal["full", "edges", "none"]) -> Fl
     known[window.shown] = True
     inside, added = window.mask[part] > 0, np.zeros((), np.float64)
     if membrane == "edges":
-        added = edge_stopping_membrane(window.source[part], window.target[part], inside, known=known[part])
+        added = _membrane(window.source[part], window.target[part], inside, known[part])
     result[part] = np.where(inside[..., None], (window.source[part] + added).clip(0, 255), window.target[part])
     return result
+
+
+def _membrane(source: Float, target: Float, inside: Bool, known: Bool) -> npt.NDArray[np.float64]:
+    """What the edge-stopping membrane adds to the source, (h, w, 3).
+
+    A large object is looked at in a smaller size: the larger it is, the softer its contour is from pixel to pixel,
+    and the target's colour would run through it. What is found is smooth, and is enlarged.
+    """
+    factor = 1
+    while inside.size > STEEP * factor**2:
+        factor *= 2
+    if factor == 1:
+        return edge_stopping_membrane(source, target, inside, known=known)
+    height, width = inside.shape
+
+    def smaller(plane: npt.NDArray[Any]) -> Float:
+        whole = ((0, -height % factor), (0, -width % factor), (0, 0))
+        return averaged(np.pad(plane.astype(np.float32), whole, mode="edge"), factor)
+
+    touched, shown = smaller(inside[..., None])[..., 0] > 0, smaller(known[..., None])[..., 0] == 1
+    added = edge_stopping_membrane(smaller(source), smaller(target), touched, known=shown)
+    planes = torch.from_numpy(added).permute(2, 0, 1)[None]
+    large = F.interpolate(planes, scale_factor=factor, mode="bilinear", align_corners=False)
+    return np.asarray(large[0, :, :height, :width].permute(1, 2, 0))
 
 
 def poisson_start(window: Window) -> Float:

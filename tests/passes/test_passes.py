@@ -141,6 +141,28 @@ def test_edge_stopping_membrane_keeps_the_objects_colour_and_meets_the_target() 
     assert np.abs(cloned[centre < 17] - (200, 40, 40)).min() > 20
 
 
+def test_a_large_object_with_a_soft_contour_keeps_its_colour_as_a_small_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A red disc on grey, eight times as large: from pixel to pixel its contour is hardly an edge.
+    monkeypatch.setattr(start, "STEEP", 80 * 80)
+    times, sides = 8, 8 * 80 + 3
+    y, x = (np.mgrid[:sides, :sides] - (sides - 1) / 2) / times
+    radius = np.hypot(y, x)
+    red = 1 / (1 + np.exp((radius - 20) / 0.9))[..., None]
+    source = np.rint(120 + red * (np.array((200, 40, 40)) - 120)).astype(np.uint8)
+    target = np.full((sides, sides, 3), (40, 60, 160), np.uint8)
+    mask = (radius < 32).astype(np.float32)
+    window = compose_scene(load_picture(source), mask, load_picture(target), Placement()).window(None)
+    own = start.harmonised(window, "edges")
+    assert np.abs(own[radius < 15] - (200, 40, 40)).max() < 12
+    assert np.abs(own[(radius > 26) & (radius < 32)] - (40, 60, 160)).max() < 12
+    np.testing.assert_array_equal(own[radius >= 32], window.target[radius >= 32])
+    # Seen at full size the target's blue runs into it.
+    monkeypatch.setattr(start, "STEEP", 10**9)
+    assert np.abs(start.harmonised(window, "edges")[radius < 15] - (200, 40, 40)).mean() > 20
+
+
 def test_resnet_runs_with_and_without_activation_smoothing(tmp_path) -> None:
     torch.manual_seed(0)
     path = tmp_path / "resnet50.pth"
