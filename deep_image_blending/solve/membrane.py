@@ -67,4 +67,4 @@ def edge_stopping_membrane(
         plane = np.where(region, right_side[..., c], 0.0)
         return Solver(levels).solve(plane, tolerance * norm(plane))
 
-    return np.where(region[..., None], each_channel(channel, target.shape[2], region.size), offset)
+    return np.where(region[..., None], each_channel(channel, target.shape[2]), offset)

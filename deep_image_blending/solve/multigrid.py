@@ -20,20 +20,16 @@ Plane = npt.NDArray[np.float32]
 Double = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
-_SWEEPS, _COARSEST, _LONG = 2, 64, 1_000_000
+_SWEEPS, _COARSEST = 2, 64
 # Single precision carries this much of a solution; the rest is solved for again.
 _SINGLE = 1e-4
 # A cell's parity in its row and column. Neighbours of a red cell are black, those of a black one red.
 _RED, _BLACK = ((0, 0), (1, 1)), ((0, 1), (1, 0))
 
 
-def each_channel(solve: Callable[[int], Double], count: int, cells: int) -> Double:
-    """Planes (H, W) of so many cells side by side, as (H, W, count).
-
-    NumPy releases the interpreter's lock in its loops. Where these are long, all channels go at once, though there
-    are fewer cores: a third one would have a core to itself, and leave the other idle.
-    """
-    with ThreadPoolExecutor(count if cells > _LONG else min(count, os.cpu_count() or 1)) as pool:
+def each_channel(solve: Callable[[int], Double], count: int) -> Double:
+    """Planes (H, W) side by side, as (H, W, count): NumPy releases the interpreter's lock in its loops."""
+    with ThreadPoolExecutor(min(count, os.cpu_count() or 1)) as pool:
         return np.stack(list(pool.map(solve, range(count))), axis=2)
 
 

@@ -168,4 +168,4 @@ def _solved_blob(target: Field, laplacian: Field, inside: Bool, initial: Field |
         change = Solver(levels).solve(residual, goal)
         return start + (change - change.mean() if singular else change)
 
-    return each_channel(channel, target.shape[2], inside.size)
+    return each_channel(channel, target.shape[2])
