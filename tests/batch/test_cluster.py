@@ -33,7 +33,7 @@ ray = pytest.importorskip("ray")
 os.environ.setdefault("RAY_worker_niceness", "0")
 ROWS = int(os.environ.get("DIB_TEST_CLUSTER_ROWS", "24"))
 # Few rows take longer each, so that there is time to kill.
-STEPS = max(2, 192 // ROWS)
+STEPS = max(2, 384 // ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,8 @@ def test_a_killed_worker_and_a_lost_node_lose_nothing(cluster: Any, tmp_path: Pa
 def _killed_and_started_again(cluster: Any, manifest: Path, root: str, tmp_path: Path) -> None:
     """Kill the driver at a random moment, start it again: what was there stays, and what was missing comes."""
     rows = len(manifest.read_text().splitlines())
-    after, more = random.randint(1, rows * 2 // 3), random.uniform(0, 0.5)
+    # Late enough that some are there, early enough that what is in flight is not all the rest.
+    after, more = random.randint(1, rows // 3), random.uniform(0, 0.5)
     print(f"killed {more:.2f} s after picture {after}")
     command = _command(manifest, root, "--address", cluster.address, "--annotations", "coco")
     driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
