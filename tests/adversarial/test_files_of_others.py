@@ -159,6 +159,8 @@ def test_no_output_replaces_a_device(trial: Trial, finished: Path, command: str)
 def test_no_command_waits_for_a_pipe(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
+    if words[0] == "batch":
+        pytest.importorskip("ray", reason="needs the extra batch")
     monkeypatch.chdir(trial.folder)
     (pipe,) = (word for word in words if word.startswith("pipe"))
     os.mkfifo(pipe)
