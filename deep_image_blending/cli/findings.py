@@ -6,6 +6,7 @@ import importlib.util
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -89,8 +90,11 @@ def _bytecode() -> Finding:
     source = "" if origin is None else origin.origin or ""
     if not source.endswith(".py") or Path(importlib.util.cache_from_source(source)).is_file():
         return Finding("bytecode", "PyTorch's is kept")
-    once = f"to have it, run once: {sys.executable} -m compileall -q {Path(source).parent}"
-    return Finding("bytecode", f"none of PyTorch's is kept, and every start compiles its sources; {once}")
+    once = shlex.join([sys.executable, "-m", "compileall", "-q", str(Path(source).parent)])
+    return Finding(
+        "bytecode",
+        f"none of PyTorch's is kept, and every start compiles its sources; to have it, run once: {once}",
+    )
 
 
 def _devices() -> Iterator[Finding]:

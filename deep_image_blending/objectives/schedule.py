@@ -110,8 +110,18 @@ def rounds(scene: Scene, options: PassOptions, evaluations: int) -> list[Stage]:
 
 def finest_scale(scene: Scene) -> int:
     """The finest scale that an object is painted at: 1, or for a very large one a power of two."""
-    (rows, columns), scale = _sides(scene), 1
-    while rows * columns > recipe.MOST_PAINTED * scale**2:
+    rows, columns = _sides(scene)
+    return scale_within(rows * columns, recipe.MOST_PAINTED)
+
+
+def scale_within(pixels: int, most: int) -> int:
+    """The least power of two by which both sides are divided where no more than `most` pixels are to be left.
+
+    >>> [scale_within(pixels, 100) for pixels in (100, 101, 401)]
+    [1, 2, 4]
+    """
+    scale = 1
+    while pixels > most * scale**2:
         scale *= 2
     return scale
 

@@ -14,6 +14,7 @@ from deep_image_blending.declaration import options_of
 from deep_image_blending.losses.term import TargetStatistics
 from deep_image_blending.networks.mask_regions import resample
 from deep_image_blending.objectives.objective import Setting
+from deep_image_blending.objectives.schedule import scale_within
 from deep_image_blending.objectives.taps import taps_of
 from deep_image_blending.objectives.target_style import (
     log_totals,
@@ -80,17 +81,16 @@ def target_statistics(setting: Setting, own: Float) -> TargetStatistics:
 
 def _resembling(setting: Setting, tap: str) -> Tensor:
     """How much each pixel of the window's target resembles the object, (1, 1, h, w), mean 1."""
-    network, window, begun = setting.network, setting.window, setting.begun
-    size, factor = window.mask.shape, 1
-    while size[0] * size[1] > MOST_COMPARED * factor**2:
-        factor *= 2
-    if factor > 1:
-        # As the coarser resolution has it, which has looked at it already, if there was one.
-        coarser = factor * window.scale // setting.fine.scale
-        window, begun = setting.fine.coarser(coarser), averaged(setting.full, coarser)
-    target, mask = (image_tensor(window.target, setting.device), plane_tensor(window.mask, setting.device))
+    network, mask = setting.network, setting.window.mask
+    factor = scale_within(mask.size, MOST_COMPARED)
+    scale = factor * setting.window.scale
+    # As the coarser resolution has it, which has looked at it already, if there was one.
+    coarser = scale // setting.fine.scale
+    begun = setting.begun if factor == 1 else averaged(setting.full, coarser)
 
     def compared() -> Tensor:
+        window = setting.window if factor == 1 else setting.fine.coarser(coarser)
+        target, mask = image_tensor(window.target, setting.device), plane_tensor(window.mask, setting.device)
         # Both passes see the same of the target.
         place = (window.top, window.left, window.scale, window.mask.shape)
         key = ("pooled", network.name, network.normalisation, tap, place)
@@ -98,9 +98,9 @@ def _resembling(setting: Setting, tap: str) -> Tensor:
         shown = target + mask * (image_tensor(begun, setting.device) - target)
         return similarity(network, seen, shown, mask, tap)
 
-    key = (network.name, network.normalisation, tap, window.scale, digest(begun))
+    key = (network.name, network.normalisation, tap, scale, digest(begun))
     found: Tensor = setting.prepared.latest("resembling", key, compared)
-    return found if factor == 1 else F.interpolate(found, size=size, mode="bilinear", align_corners=False)
+    return found if factor == 1 else F.interpolate(found, size=mask.shape, mode="bilinear", align_corners=False)
 
 
 def whole_target(scene: Scene, window: Window, device: torch.device) -> Tensor:

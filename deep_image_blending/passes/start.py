@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from deep_image_blending.errors import InputError
 from deep_image_blending.objectives.objective import Prepared
+from deep_image_blending.objectives.schedule import scale_within
 from deep_image_blending.objectives.statistics import digest
 from deep_image_blending.objectives.target_style import (
     STROKE,
@@ -84,9 +85,7 @@ def _membrane(source: Float, target: Float, inside: Bool, known: Bool) -> npt.ND
     A large object is looked at in a smaller size: the larger it is, the softer its contour is from pixel to pixel,
     and the target's colour would run through it. What is found is smooth, and is enlarged.
     """
-    factor = 1
-    while inside.size > STEEP * factor**2:
-        factor *= 2
+    factor = scale_within(inside.size, STEEP)
     if factor == 1:
         return edge_stopping_membrane(source, target, inside, known=known)
     height, width = inside.shape

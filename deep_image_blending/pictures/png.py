@@ -119,10 +119,9 @@ def shortened(data: bytes) -> Checked:
 
 def without_rows(data: bytes) -> bytes:
     """A PNG's heading and metadata, also those behind its rows. Raises ValueError for a damaged chunk."""
-    file = shortened(data).data
     rows = (b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT")
-    described = [whole for kind, _, whole in _chunks(file) if kind not in rows]
-    return b"".join((file[:8], *described, _chunk(b"IDAT", b""), _chunk(b"IEND", b"")))
+    described = [whole for kind, _, whole in _chunks(data) if kind not in rows]
+    return shortened(b"".join((data[:8], *described, _chunk(b"IDAT", b""), _chunk(b"IEND", b"")))).data
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -119,7 +120,7 @@ def test_bytecode_that_is_not_kept_is_said_with_the_command_that_makes_it(
     said = _found("bytecode")
     assert said.fine
     assert not list(package.glob("*/*.pyc"))
-    command = said.found.rpartition("run once: ")[2].split()
+    command = shlex.split(said.found.rpartition("run once: ")[2])
     subprocess.run(command, check=True)
     assert _found("bytecode").found == "PyTorch's is kept"
 
